@@ -1,0 +1,83 @@
+// Package cli is the shell around every command: streams, signals, the table
+// of verbs, printed errors and exit codes.
+//
+// Begin with [Main], which a program's main calls, and [NewVerb], with which a
+// verb's package makes the one value that it exports.
+package cli
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"github.com/hullwright/hullwright/internal/ci"
+	"github.com/hullwright/hullwright/internal/input"
+)
+
+// Env is the process as a verb sees it. Nothing below a verb reads another.
+type Env struct {
+	Stdin   io.Reader
+	Stdout  io.Writer // results, and nothing else
+	Stderr  io.Writer // progress, notices, errors
+	Environ map[string]string
+	Dir     string           // working directory, absolute
+	Now     func() time.Time // the clock; SOURCE_DATE_EPOCH is the verb's business
+	// Terminal is whether Stderr is a terminal that a person watches.
+	Terminal bool
+	// CI is the system that runs the job; set before a verb runs.
+	CI ci.Provider
+
+	outputs *outputs
+}
+
+// Output hands a value to later steps and to --outputs-file.
+func (e *Env) Output(name, value string) error { return e.outputs.set(e, name, value) }
+
+// Output is a value that a verb hands to later steps, as documentation and
+// action.yml show it.
+type Output struct {
+	Name string
+	Help string
+}
+
+// Common are the inputs that every verb has. A verb's options embed it.
+type Common struct {
+	Provider    string `env:"PROVIDER" help:"CI system to take the event from and to give outputs to; found from the environment where not given." choices:"github gitlab git"`
+	OutputsFile string `env:"OUTPUTS-FILE" placeholder:"FILE" help:"File that receives all outputs as one JSON object."`
+	DotenvFile  string `env:"DOTENV-FILE" placeholder:"FILE" help:"File that receives the outputs as KEY=value lines; on GitLab hullwright.env by default, for artifacts:reports:dotenv."`
+}
+
+func (c *Common) common() *Common { return c }
+
+// Verb is a command of hullwright.
+type Verb struct {
+	Name    string
+	Summary string // one line, lower case, no period
+	Long    string // what --help says below the summary
+	Outputs []Output
+	// Inputs are the verb's declared inputs.
+	Inputs []input.Input
+
+	run func(ctx context.Context, env *Env, args []string) error
+}
+
+// NewVerb makes a verb whose inputs are the fields of O. The constructor only
+// binds: run is called with options that input.Bind has filled, and with
+// env.CI set.
+func NewVerb[O any, P interface {
+	*O
+	common() *Common
+}](v Verb, run func(ctx context.Context, env *Env, opts O) error) Verb {
+	v.Inputs = input.Describe(new(O))
+	v.run = func(ctx context.Context, env *Env, args []string) error {
+		var opts O
+		if err := input.Bind(&opts, env.Environ, args); err != nil {
+			return err
+		}
+		if err := env.bind(P(&opts).common()); err != nil {
+			return err
+		}
+		return run(ctx, env, opts)
+	}
+	return v
+}

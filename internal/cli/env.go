@@ -1,0 +1,117 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/hullwright/hullwright/internal/ci"
+	"github.com/hullwright/hullwright/internal/errdefs"
+)
+
+// bind sets what the common inputs decide: the provider and where outputs go.
+func (e *Env) bind(c *Common) error {
+	provider, err := ci.Detect(ci.Host{
+		Environ:    e.Environ,
+		Stdout:     e.Stdout,
+		Stderr:     e.Stderr,
+		Dir:        e.Dir,
+		DotenvFile: c.DotenvFile,
+	}, c.Provider)
+	if err != nil {
+		return err
+	}
+	e.CI = provider
+	e.outputs = &outputs{file: c.OutputsFile, values: map[string]string{}}
+	if e.outputs.file != "" && !filepath.IsAbs(e.outputs.file) {
+		e.outputs.file = filepath.Join(e.Dir, e.outputs.file)
+	}
+	return nil
+}
+
+// Notice shows a notice in the CI system's own way where it has one, and
+// always on stderr.
+func (e *Env) Notice(n ci.Notice) {
+	if noticer, ok := e.CI.(ci.Noticer); ok {
+		noticer.Notice(n)
+		return
+	}
+	fmt.Fprintf(e.Stderr, "%s: %s\n", n.Level, n.Message)
+}
+
+// Warnf is a Notice of level warning without a place.
+func (e *Env) Warnf(format string, args ...any) {
+	e.Notice(ci.Notice{Level: ci.Warning, Message: fmt.Sprintf(format, args...)})
+}
+
+// Group folds what do prints under a title, where the CI system can fold.
+func (e *Env) Group(title string, do func() error) error {
+	if g, ok := e.CI.(ci.Grouper); ok {
+		g.StartGroup(e.Stderr, title)
+		defer g.EndGroup(e.Stderr)
+	} else if !e.Terminal {
+		fmt.Fprintln(e.Stderr, title)
+	}
+	return do()
+}
+
+// outputs are the values given so far, for --outputs-file.
+type outputs struct {
+	file   string
+	values map[string]string
+}
+
+func (o *outputs) set(e *Env, name, value string) error {
+	o.values[name] = value
+	err := e.CI.Output(name, value)
+	var inexpressible *ci.Inexpressible
+	if errors.As(err, &inexpressible) {
+		if o.file == "" {
+			e.Warnf("%v; name a file with outputs-file to have it", err)
+		}
+		return nil
+	}
+	return err
+}
+
+// write leaves the outputs file whole or as it was.
+func (o *outputs) write() error {
+	if o == nil || o.file == "" {
+		return nil
+	}
+	raw, err := json.MarshalIndent(o.values, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := writeFile(o.file, append(raw, '\n')); err != nil {
+		return &errdefs.Error{Kind: errdefs.Environment, Input: "outputs-file", Err: err}
+	}
+	return nil
+}
+
+func writeFile(path string, data []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) // gone already where the rename was done
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Chmod(0o644), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}
+
+// environMap reads "KEY=value" entries as os.Environ gives them.
+func environMap(environ []string) map[string]string {
+	m := make(map[string]string, len(environ))
+	for _, kv := range environ {
+		if k, v, ok := strings.Cut(kv, "="); ok && k != "" {
+			m[k] = v
+		}
+	}
+	return m
+}
