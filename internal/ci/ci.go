@@ -83,6 +83,8 @@ type Event struct {
 	// Payload is the event's JSON as the system gave it, decoded; nil where
 	// there is none. Readers must not change it.
 	Payload map[string]any
+	// Notices are what was odd about the environment, for the caller to show.
+	Notices []Notice
 }
 
 // Branch is the branch's name where the event is on a branch, else empty.
@@ -166,6 +168,32 @@ type Summarizer interface {
 type StateSaver interface {
 	SaveState(name, value string) error
 }
+
+// Exporter sets a variable in the environment of the job's later steps. Only
+// names that begin with DOCKER_METADATA_OUTPUT_ or HULLWRIGHT_ can be set: the
+// value may come from a stranger, and other names steer programs.
+type Exporter interface {
+	ExportEnv(name, value string) error
+}
+
+// Describer asks the forge's API what the event does not tell. token may be
+// empty where the API answers without one. Errors are errdefs.Denied or
+// errdefs.Environment; an [*Unanswered] is in the chain where the API gave no
+// answer at all.
+type Describer interface {
+	// Describe tells the repository that the event belongs to.
+	Describe(ctx context.Context, e Event, token string) (Repository, error)
+	// CommitTime tells when a commit of that repository was committed.
+	CommitTime(ctx context.Context, e Event, sha, token string) (time.Time, error)
+}
+
+// Unanswered is an API that could not be reached, or did not answer in time.
+type Unanswered struct{ Err error }
+
+func (u *Unanswered) Error() string { return u.Err.Error() }
+
+// Unwrap gives the cause.
+func (u *Unanswered) Unwrap() error { return u.Err }
 
 // Fencer writes foreign text (a build's log) so that the system does not obey
 // commands in it. Close must be called to end the fence.
