@@ -86,13 +86,13 @@ func (o *outputs) write() error {
 	if err != nil {
 		return err
 	}
-	if err := writeFile(o.file, append(raw, '\n')); err != nil {
+	if err := WriteFile(o.file, append(raw, '\n')); err != nil {
 		return &errdefs.Error{Kind: errdefs.Environment, Input: "outputs-file", Err: err}
 	}
 	return nil
 }
 
-func writeFile(path string, data []byte) error {
+func WriteFile(path string, data []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
 	if err != nil {
 		return err

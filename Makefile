@@ -1,0 +1,34 @@
+# Every target brings up what it needs by itself: see test/env.
+ENV := go run ./test/env
+
+.PHONY: all build generate env test check demo bench down clean
+
+all: build
+
+build: ## the three programs, in bin/
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/ ./cmd/...
+
+generate: ## docs/inputs.md and the actions' inputs, from their declarations in Go
+	go generate ./...
+
+env: ## Docker Engine, BuildKit, QEMU, registry, base images, CI runners
+	$(ENV) up
+
+test: build env ## all tests, against the real environment
+	$(ENV) exec -- go test -timeout 25m ./...
+
+check: build env ## what a change must pass: format, vet, staticcheck, vulnerabilities, generated files, races
+	$(ENV) exec -- sh .ci/check
+
+demo: build ## the main job on examples/app, into a local registry
+	$(ENV) up packages tools registry bases
+	$(ENV) exec -- sh examples/demo.sh
+
+bench: build env ## ratios against docker buildx build and buildctl build
+	$(ENV) exec -- go run ./test/bench
+
+down: ## stops what env started
+	$(ENV) down
+
+clean: down
+	rm -rf bin

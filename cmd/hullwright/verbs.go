@@ -1,0 +1,19 @@
+package main
+
+import (
+	"github.com/hullwright/hullwright/internal/cli"
+	"github.com/hullwright/hullwright/internal/cmd/buildpush"
+	"github.com/hullwright/hullwright/internal/cmd/metadata"
+	"github.com/hullwright/hullwright/internal/cmd/setup"
+	"github.com/hullwright/hullwright/internal/cmd/teardown"
+)
+
+// verbs are the commands, in the order of their use.
+func verbs() []cli.Verb {
+	return []cli.Verb{
+		setup.Verb(),
+		metadata.Verb(),
+		buildpush.Verb(),
+		teardown.Verb(),
+	}
+}

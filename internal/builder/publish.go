@@ -1,0 +1,73 @@
+package builder
+
+import (
+	"context"
+	"errors"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/hullwright/hullwright/internal/registry"
+)
+
+// maxRepositories bounds the repositories that are spoken to at one time.
+const maxRepositories = 8
+
+// Pushed is one repository's image, as it was read back.
+type Pushed struct {
+	Repository string              `json:"repository"`
+	Digest     string              `json:"digest"`
+	Platforms  []registry.Platform `json:"platforms"`
+}
+
+// Probe asks every repository of the request for one of its tags, so that a
+// registry that is down or denies is known before a long build and not after
+// it. A tag that is not there is the usual answer.
+func Probe(ctx context.Context, reg *registry.Client, req Request) error {
+	first := map[string]name.Tag{}
+	for _, t := range req.Tags {
+		if _, ok := first[t.Context().Name()]; !ok {
+			first[t.Context().Name()] = t
+		}
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(maxRepositories)
+	for _, tag := range first {
+		group.Go(func() error {
+			_, err := reg.Resolve(ctx, tag)
+			if errors.Is(err, registry.ErrNotFound) {
+				return nil
+			}
+			return err
+		})
+	}
+	return group.Wait()
+}
+
+// Tags writes the request's tags to digest, in the plan's order. It gives a row
+// a tag, also with an error; journal sees the rows before and between writes.
+func Tags(ctx context.Context, reg *registry.Client, req Request, digest v1.Hash, journal func([]registry.Written) error) ([]registry.Written, error) {
+	release := registry.Release{Digest: digest}
+	for _, t := range req.Tags {
+		release.Tags = append(release.Tags, registry.Tag{Reference: t, Rank: registry.Rank(t.TagStr())})
+	}
+	return reg.Release(ctx, release, journal)
+}
+
+// Verify reads the index back from every repository of the request and holds
+// it against the platforms that were asked for, in the order of the tags.
+func Verify(ctx context.Context, reg *registry.Client, req Request, digest v1.Hash) ([]Pushed, error) {
+	repos := req.Repositories()
+	pushed := make([]Pushed, len(repos))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(maxRepositories)
+	for i, repo := range repos {
+		group.Go(func() error {
+			platforms, err := reg.Verify(ctx, repo, digest, req.Platforms)
+			pushed[i] = Pushed{Repository: repo.Name(), Digest: digest.String(), Platforms: platforms}
+			return err
+		})
+	}
+	return pushed, group.Wait()
+}
