@@ -1,8 +1,7 @@
-// App prints which platform it was built for and runs on.
+// App prints which platform it was built for.
 package main
 
 import (
-	"fmt"
 	"os"
 	"runtime"
 )
@@ -10,6 +9,5 @@ import (
 var version = "dev"
 
 func main() {
-	host, _ := os.Hostname()
-	fmt.Printf("app %s for %s/%s on %s\n", version, runtime.GOOS, runtime.GOARCH, host)
+	os.Stdout.WriteString("app " + version + " for " + runtime.GOOS + "/" + runtime.GOARCH + "\n")
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
@@ -11,6 +12,7 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/hullwright/hullwright/internal/ci"
 	"github.com/hullwright/hullwright/internal/errdefs"
 )
 
@@ -76,6 +78,7 @@ func runVerb(ctx context.Context, env *Env, usage string, v Verb, args []string)
 			return errdefs.ExitDone
 		}
 	}
+	defer env.flush()
 	err := v.run(ctx, env, args)
 	// What was given before a failure stays given: a later step may need the
 	// digest of a build whose report could not be written.
@@ -95,13 +98,26 @@ func process() (*Env, context.Context, func(), error) {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	context.AfterFunc(ctx, stop)
-	return &Env{
+	env := &Env{
 		Stdin:    os.Stdin,
-		Stdout:   os.Stdout,
-		Stderr:   os.Stderr,
+		Stdout:   ci.NewRedactor(os.Stdout),
+		Stderr:   ci.NewRedactor(os.Stderr),
 		Environ:  environMap(os.Environ()),
 		Dir:      dir,
 		Now:      time.Now,
 		Terminal: term.IsTerminal(int(os.Stderr.Fd())),
-	}, ctx, stop, nil
+	}
+	if env.Terminal {
+		env.Stderr = os.Stderr // a live display needs the file itself
+	}
+	return env, ctx, stop, nil
+}
+
+// flush hands on what the streams hold back.
+func (e *Env) flush() {
+	for _, w := range []io.Writer{e.Stdout, e.Stderr} {
+		if f, ok := w.(interface{ Flush() error }); ok {
+			f.Flush() // a closed stdout has nobody left to tell
+		}
+	}
 }

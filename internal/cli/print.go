@@ -22,8 +22,7 @@ func Version() string {
 }
 
 // printError prints every error and hint under the verb's name, marks them in
-// the CI system, and returns the exit code. The gravest kind wins: a run that
-// was canceled is that, whatever else broke on its way out.
+// the CI system, and returns the exit code.
 func printError(env *Env, verb string, err error) int {
 	for _, e := range errdefs.List(err) {
 		fmt.Fprintf(env.Stderr, "%s: error: %v\n", verb, e)

@@ -101,21 +101,31 @@ func BadInputf(input string, line int, format string, args ...any) *Error {
 	return &Error{Kind: BadInput, Input: input, Line: line, Err: fmt.Errorf(format, args...)}
 }
 
-// KindOf is the kind of the first classified error in err's tree. A context
-// that was canceled is [Canceled] even where nobody said so; a deadline is not.
+// KindOf is the kind of an error: the first classified one in its tree. Of
+// joined errors Canceled wins, since what else broke did so on the way out. A
+// context that was canceled is Canceled even where nobody said so; a deadline
+// is not.
 func KindOf(err error) Kind {
-	kind := Unknown
-	walk(err, func(e error) bool {
-		if t, ok := e.(*Error); ok && t.Kind != Unknown {
-			kind = t.Kind
-			return false
+	first := Unknown
+	for _, e := range List(err) {
+		kind := Unknown
+		walk(e, func(e error) bool {
+			if t, ok := e.(*Error); ok {
+				kind = t.Kind
+			}
+			return kind == Unknown
+		})
+		if kind == Unknown && errors.Is(e, context.Canceled) {
+			kind = Canceled
 		}
-		return true
-	})
-	if kind == Unknown && errors.Is(err, context.Canceled) {
-		return Canceled
+		if kind == Canceled {
+			return Canceled
+		}
+		if first == Unknown {
+			first = kind
+		}
 	}
-	return kind
+	return first
 }
 
 // Hints are the hints in err's tree, outermost first, each once.

@@ -1,0 +1,103 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hullwright/hullwright/internal/errdefs"
+)
+
+type options struct {
+	Name  string `env:"NAME" arg:"NAME" help:"Whom to greet."`
+	Times int    `env:"TIMES" envDefault:"1" help:"How often."`
+	Common
+}
+
+// greet is a verb small enough to see what the shell around it does.
+var greet = NewVerb(Verb{
+	Name:    "greet",
+	Summary: "say hello",
+	Outputs: []Output{{Name: "greeting", Help: "What was said."}},
+}, func(_ context.Context, env *Env, o options) error {
+	if err := env.Output("greeting", "hello "+o.Name); err != nil {
+		return err
+	}
+	switch o.Name {
+	case "denied":
+		return errdefs.New(errdefs.Denied, "%s may not come in", o.Name).WithHint("ask for a key")
+	case "two":
+		return errors.Join(errdefs.BadInputf("name", 1, "one"), errdefs.BadInputf("name", 2, "two"))
+	}
+	return nil
+})
+
+func runGreet(t *testing.T, environ map[string]string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	if environ == nil {
+		environ = map[string]string{}
+	}
+	env := &Env{Stdout: &out, Stderr: &errs, Environ: environ, Dir: t.TempDir(), Now: time.Now}
+	code = Run(context.Background(), env, "hullwright", []Verb{greet}, args)
+	return code, out.String(), errs.String()
+}
+
+func TestRun(t *testing.T) {
+	cases := []struct {
+		name   string
+		args   []string
+		code   int
+		stdout string
+		stderr string
+	}{
+		{"no command", nil, errdefs.ExitDone, "commands:", ""},
+		{"help", []string{"help"}, errdefs.ExitDone, "greet", ""},
+		{"help of a command", []string{"help", "greet"}, errdefs.ExitDone, "--times", ""},
+		{"--help", []string{"greet", "--help"}, errdefs.ExitDone, "greeting", ""},
+		{"version", []string{"--version"}, errdefs.ExitDone, "hullwright ", ""},
+		{"unknown command", []string{"greeet"}, errdefs.ExitBadInput, "", `hullwright: error: unknown command "greeet"`},
+		{"unknown flag", []string{"greet", "--tims", "2"}, errdefs.ExitBadInput, "", "--times"},
+		{"bad value", []string{"greet", "--times", "many"}, errdefs.ExitBadInput, "", "many"},
+		{"denied", []string{"greet", "denied"}, errdefs.ExitDenied, "", "greet: error: denied may not come in\ngreet: hint: ask for a key\n"},
+		{"all faults at once", []string{"greet", "two"}, errdefs.ExitBadInput, "", "greet: error: input \"name\" line 1: one\ngreet: error: input \"name\" line 2: two\n"},
+		{"done", []string{"greet", "Ada"}, errdefs.ExitDone, "", ""},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			code, stdout, stderr := runGreet(t, nil, c.args...)
+			if code != c.code || !strings.Contains(stdout, c.stdout) || !strings.Contains(stderr, c.stderr) {
+				t.Errorf("exit %d, want %d\nstdout:\n%s\nstderr:\n%s", code, c.code, stdout, stderr)
+			}
+		})
+	}
+}
+
+// A failed run's outputs are as good as what it did before it failed.
+func TestOutputsFileIsWrittenAlsoOnFailure(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "outputs.json")
+	if code, _, stderr := runGreet(t, nil, "greet", "denied", "--outputs-file", file); code != errdefs.ExitDenied {
+		t.Fatalf("exit %d: %s", code, stderr)
+	}
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got map[string]string
+	if err := json.Unmarshal(raw, &got); err != nil || got["greeting"] != "hello denied" {
+		t.Errorf("%s: %v", raw, err)
+	}
+}
+
+func TestOutputsFileThatCannotBeWritten(t *testing.T) {
+	code, _, stderr := runGreet(t, nil, "greet", "Ada", "--outputs-file", filepath.Join(t.TempDir(), "no", "such", "dir.json"))
+	if code != errdefs.ExitEnvironment || !strings.Contains(stderr, `input "outputs-file"`) {
+		t.Errorf("exit %d: %s", code, stderr)
+	}
+}
