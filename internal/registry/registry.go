@@ -2,12 +2,19 @@
 // writes manifests, moves tags in a safe order and reads back what it wrote.
 //
 // Begin with [New] and [Client.Release]. All requests go through one transport
-// that retries by status (docs/decisions), so callers never loop.
+// that retries by status (docs/decisions), so callers never loop. Errors are
+// errdefs.Error: Denied where a registry answered 401 or 403, Environment where
+// it did not answer or not usably; what is not there is [ErrNotFound].
 package registry
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
+	"net"
 	"net/http"
+	"strings"
+	"sync"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -15,24 +22,110 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// Client speaks to registries.
-type Client struct{}
+// Client speaks to registries. It may be used by several goroutines; it asks
+// each registry how it wants to be spoken to, and gets a token for each
+// repository, once.
+type Client struct {
+	keychain authn.Keychain
+	base     http.RoundTripper
+	retry    Retry
+	log      func(string)
+	logMu    sync.Mutex
+	insecure map[string]bool
+	trusted  map[string]bool
+
+	wire *retryTransport
+
+	mu        sync.Mutex
+	endpoints map[string]*endpoint
+	sessions  map[sessionKey]*session
+}
 
 // Option changes a client.
 type Option func(*Client)
 
-// WithKeychain takes credentials from k. The default is authn.DefaultKeychain.
-func WithKeychain(k authn.Keychain) Option { panic("not yet") }
+// WithKeychain takes credentials from k. The default is authn.DefaultKeychain,
+// which reads the process's own environment; [Keychain] does not.
+func WithKeychain(k authn.Keychain) Option { return func(c *Client) { c.keychain = k } }
 
-// WithTransport sends requests through t. The default is a clone of
-// http.DefaultTransport.
-func WithTransport(t http.RoundTripper) Option { panic("not yet") }
+// WithTransport sends requests through t, whose time-outs are its own. The
+// default is a clone of http.DefaultTransport with [Transport]'s time-outs.
+func WithTransport(t http.RoundTripper) Option { return func(c *Client) { c.base = t } }
+
+// WithRetry changes how requests are sent again. The default is the zero Retry.
+func WithRetry(r Retry) Option { return func(c *Client) { c.retry = r } }
 
 // WithRetryLog is told of every retry before the wait: "PUT host/repo: 503, again in 2s".
-func WithRetryLog(log func(line string)) Option { panic("not yet") }
+// It is called by one goroutine at a time. The default is silence.
+func WithRetryLog(log func(line string)) Option { return func(c *Client) { c.log = log } }
+
+// WithInsecure lets hosts ("registry.lan:5000") be spoken to over plain http
+// where they do not answer https. The default is that only loopback may.
+func WithInsecure(hosts ...string) Option {
+	return func(c *Client) { addHosts(c.insecure, hosts) }
+}
+
+// WithTrustedRealm lets registries send credentials to token servers on hosts
+// ("auth.example.com") that are neither the registry's host nor of its domain.
+// The default is none.
+func WithTrustedRealm(hosts ...string) Option {
+	return func(c *Client) { addHosts(c.trusted, hosts) }
+}
+
+func addHosts(set map[string]bool, hosts []string) {
+	for _, h := range hosts {
+		set[strings.ToLower(h)] = true
+	}
+}
 
 // New is a client.
-func New(options ...Option) *Client { panic("not yet") }
+func New(options ...Option) *Client {
+	c := &Client{
+		keychain:  authn.DefaultKeychain,
+		insecure:  map[string]bool{},
+		trusted:   map[string]bool{},
+		endpoints: map[string]*endpoint{},
+		sessions:  map[sessionKey]*session{},
+	}
+	for _, o := range options {
+		o(c)
+	}
+	if c.base == nil {
+		c.base = newTransport(http.ProxyFromEnvironment)
+	}
+	c.wire = &retryTransport{base: c.base, retry: c.retry.withDefaults(), log: c.logLine}
+	return c
+}
+
+func (c *Client) logLine(line string) {
+	if c.log == nil {
+		return
+	}
+	c.logMu.Lock()
+	defer c.logMu.Unlock()
+	c.log(line)
+}
+
+// mayBePlain is whether host ("name" or "name:port") may be spoken to over http.
+func (c *Client) mayBePlain(host string) bool {
+	return isLoopback(hostname(host)) || c.insecure[strings.ToLower(host)]
+}
+
+func isLoopback(name string) bool {
+	if ip := net.ParseIP(name); ip != nil {
+		return ip.IsLoopback()
+	}
+	name = strings.ToLower(name)
+	return name == "localhost" || strings.HasSuffix(name, ".localhost")
+}
+
+// hostname is host without its port and brackets.
+func hostname(host string) string {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		return h
+	}
+	return strings.Trim(host, "[]")
+}
 
 // Manifest is a manifest's or index's bytes as a registry keeps them.
 type Manifest struct {
@@ -43,63 +136,106 @@ type Manifest struct {
 
 // Get reads the manifest or index at ref and holds its bytes against the digest
 // in ref, where it has one.
-func (c *Client) Get(ctx context.Context, ref name.Reference) (Manifest, error) { panic("not yet") }
+func (c *Client) Get(ctx context.Context, ref name.Reference) (Manifest, error) {
+	return c.session(ref.Context(), pull).manifest(ctx, ref)
+}
 
 // Resolve is the digest that ref points to.
 func (c *Client) Resolve(ctx context.Context, ref name.Reference) (v1.Hash, error) {
-	panic("not yet")
+	return c.session(ref.Context(), pull).resolve(ctx, ref)
 }
 
-// Tag is a tag to write.
-type Tag struct {
-	Reference name.Tag
-	// Rank orders writes: all tags of a lower rank stand, in every repository,
-	// before the first of a higher one is written. See [Rank].
-	Rank int
+// The media types that a manifest may have, for Accept.
+var manifestTypes = strings.Join([]string{
+	string(types.OCIImageIndex),
+	string(types.OCIManifestSchema1),
+	string(types.DockerManifestList),
+	string(types.DockerManifestSchema2),
+}, ", ")
+
+func (s *session) manifest(ctx context.Context, ref name.Reference) (Manifest, error) {
+	r, err := s.do(ctx, call{method: http.MethodGet, kind: manifests, id: ref.Identifier(), accept: manifestTypes})
+	if err != nil {
+		return Manifest{}, err
+	}
+	algorithm := "sha256"
+	want, pinned, err := pinnedDigest(ref)
+	if err != nil {
+		return Manifest{}, err
+	}
+	if pinned {
+		algorithm = want.Algorithm
+	}
+	got, err := digestOf(algorithm, r.body)
+	if err != nil {
+		return Manifest{}, wrongf("%s: %w", ref, err)
+	}
+	if pinned && got != want {
+		return Manifest{}, wrongf("%s: registry sent a manifest with digest %s", ref, got)
+	}
+	return Manifest{MediaType: mediaType(r.header.Get("Content-Type"), r.body), Raw: r.body, Digest: got}, nil
 }
 
-// Rank is a tag's place in the order of writes, from its text: what never moves
-// (a commit, a full version) is 0, a minor version 1, a major version 2, and
-// what always moves (latest, edge, a branch) 3.
-func Rank(tag string) int { panic("not yet") }
-
-// Release is a set of tags that shall all point to one digest, which is already
-// in every repository.
-type Release struct {
-	Digest v1.Hash
-	Tags   []Tag
+// mediaType is what a registry says that a manifest is, without parameters
+// (proxies add "; charset=utf-8"), or what the manifest says of itself where
+// the registry says nothing of use ("application/json").
+func mediaType(header string, raw []byte) types.MediaType {
+	text, _, _ := strings.Cut(header, ";")
+	m := types.MediaType(strings.TrimSpace(text))
+	if m.IsIndex() || m.IsImage() {
+		return m
+	}
+	var self struct {
+		MediaType types.MediaType `json:"mediaType"`
+	}
+	if json.Unmarshal(raw, &self) == nil && self.MediaType != "" {
+		return self.MediaType
+	}
+	return m
 }
 
-// Written is what became of one tag.
-type Written struct {
-	Tag    string `json:"tag"`    // full reference
-	Before string `json:"before"` // digest that the tag had; empty is none
-	After  string `json:"after"`  // digest that the tag has; empty is not written
-	Status string `json:"status"` // "written", "unchanged", "pending", "failed" or "unknown"
+// resolve asks with HEAD, which counts against no pull limit, and with GET where
+// a registry has no HEAD or leaves the digest out of its answer.
+func (s *session) resolve(ctx context.Context, ref name.Reference) (v1.Hash, error) {
+	want, pinned, err := pinnedDigest(ref)
+	if err != nil {
+		return v1.Hash{}, err
+	}
+	r, err := s.do(ctx, call{method: http.MethodHead, kind: manifests, id: ref.Identifier(), accept: manifestTypes})
+	if err != nil && statusOf(err) != http.StatusMethodNotAllowed {
+		return v1.Hash{}, err
+	}
+	if err == nil {
+		got, err := v1.NewHash(r.header.Get("Docker-Content-Digest"))
+		if err == nil && pinned && got != want {
+			return v1.Hash{}, wrongf("%s: registry says that its digest is %s", ref, got)
+		}
+		if err == nil {
+			return got, nil
+		}
+	}
+	m, err := s.manifest(ctx, ref)
+	return m.Digest, err
 }
 
-// Release writes the tags, those of one rank in parallel, and gives a row a tag
-// in every case, also with an error. journal is called with all rows before the
-// first write and after each rank; its error stops the release. When ctx ends
-// no further tag is written; a write under way is awaited for at most 3 s.
-func (c *Client) Release(ctx context.Context, r Release, journal func([]Written) error) ([]Written, error) {
-	panic("not yet")
+// pinnedDigest is the digest in ref, and whether it has one.
+func pinnedDigest(ref name.Reference) (v1.Hash, bool, error) {
+	d, ok := ref.(name.Digest)
+	if !ok {
+		return v1.Hash{}, false, nil
+	}
+	h, err := v1.NewHash(d.DigestStr())
+	if err != nil {
+		return v1.Hash{}, false, fmt.Errorf("%s: %w", ref, err)
+	}
+	return h, true, nil
 }
 
-// Platform is one image of an index, as it was read back.
-type Platform struct {
-	Platform    string `json:"platform"` // linux/arm64; unknown/unknown is an attestation
-	Digest      string `json:"digest"`
-	Config      string `json:"config"` // digest
-	Size        int64  `json:"size"`   // manifest, config and layers, bytes
-	Attestation bool   `json:"attestation,omitempty"`
-}
-
-// Verify reads repo@digest back: the index or manifest itself, then every
-// platform's manifest and config, whole and held against their digests, and
-// every layer's presence. want are the platforms that must be there; more than
-// them, attestations aside, is a fault too. Errors name the platform and the
-// digest.
-func (c *Client) Verify(ctx context.Context, repo name.Repository, digest v1.Hash, want []v1.Platform) ([]Platform, error) {
-	panic("not yet")
+func digestOf(algorithm string, raw []byte) (v1.Hash, error) {
+	h, err := v1.Hasher(algorithm)
+	if err != nil {
+		return v1.Hash{}, err
+	}
+	h.Write(raw)
+	return v1.Hash{Algorithm: algorithm, Hex: fmt.Sprintf("%x", h.Sum(nil))}, nil
 }

@@ -1,0 +1,165 @@
+package registry
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/containerd/containerd/v2/core/remotes/docker/auth"
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	"golang.org/x/net/publicsuffix"
+
+	"github.com/hullwright/hullwright/internal/errdefs"
+)
+
+// answer sets the session's Authorization from a registry's challenge. The
+// caller holds s.mu.
+func (s *session) answer(ctx context.Context, challenge *auth.Challenge) error {
+	login, err := authn.Authorization(ctx, s.login)
+	if err != nil {
+		return errdefs.New(errdefs.Environment, "credentials of %s: %w", s.repo.RegistryStr(), err)
+	}
+	switch {
+	case login.RegistryToken != "":
+		s.header = "Bearer " + login.RegistryToken
+	case challenge.Scheme == auth.BearerAuth:
+		token, err := s.token(ctx, challenge)
+		if err != nil {
+			return err
+		}
+		s.header = "Bearer " + token
+	case login.Username != "" && login.Password != "":
+		s.header = "Basic " + base64.StdEncoding.EncodeToString([]byte(login.Username+":"+login.Password))
+	case login.Auth != "":
+		s.header = "Basic " + login.Auth
+	}
+	return nil
+}
+
+// token gets a token from the server that the challenge names.
+func (s *session) token(ctx context.Context, challenge *auth.Challenge) (string, error) {
+	realm, err := s.checkRealm(challenge.Parameters["realm"])
+	if err != nil {
+		return "", err
+	}
+	scopes := []string{s.scope()}
+	// Some registries want more than the spec says; what they name comes first,
+	// since others look at the first scope only.
+	if asked := challenge.Parameters["scope"]; asked != "" && !sameScope(asked, scopes[0]) {
+		scopes = []string{asked, scopes[0]}
+	}
+	token, err := transport.Exchange(ctx, s.repo.Registry, s.login,
+		&hostTransport{host: realm.Host, inner: s.client.wire}, scopes,
+		&transport.Challenge{Scheme: "bearer", Parameters: challenge.Parameters, Insecure: s.scheme == "http"})
+	if err != nil {
+		return "", explain("token of "+s.repo.Name()+" at "+realm.Host, realm.Host, s.scope(), err)
+	}
+	if token.AccessToken != "" { // what some servers call it
+		return token.AccessToken, nil
+	}
+	return token.Token, nil
+}
+
+// sameScope is whether two scopes ask for the same actions in any order.
+func sameScope(a, b string) bool {
+	split := func(scope string) (string, []string) {
+		i := strings.LastIndex(scope, ":")
+		actions := strings.Split(scope[i+1:], ",")
+		slices.Sort(actions)
+		return scope[:i+1], actions
+	}
+	resourceA, actionsA := split(a)
+	resourceB, actionsB := split(b)
+	return resourceA == resourceB && slices.Equal(actionsA, actionsB)
+}
+
+// hostTransport keeps a token request, which holds a password, at the host that
+// was checked: redirects to another end here.
+type hostTransport struct {
+	host  string
+	inner http.RoundTripper
+}
+
+// RoundTrip implements http.RoundTripper.
+func (t *hostTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	if !strings.EqualFold(req.URL.Host, t.host) {
+		return nil, errdefs.New(errdefs.Denied, "token server %s redirects to another host, %s", t.host, req.URL.Host)
+	}
+	return t.inner.RoundTrip(req)
+}
+
+// tenantDomains are domains whose subdomains belong to different customers, so
+// that a common one proves nothing. The public suffix list misses them.
+var tenantDomains = []string{"amazonaws.com", "azurecr.io", "azurecr.cn", "azurecr.us", "gcr.io", "pkg.dev"}
+
+// checkRealm is the URL of a token server to which the session may send its
+// credentials: the registry's own host, one of the same domain, or one that the
+// client was told to trust. Registries under an attacker's hand have named
+// servers of their own here (CVE-2020-15157, CVE-2026-48978).
+func (s *session) checkRealm(realm string) (*url.URL, error) {
+	host := s.repo.RegistryStr()
+	u, err := url.Parse(realm)
+	if err != nil || u.Host == "" || u.User != nil || (u.Scheme != "https" && u.Scheme != "http") {
+		return nil, errdefs.New(errdefs.Denied, "registry %s names no usable token server: %q", host, realm)
+	}
+	switch {
+	case strings.EqualFold(u.Host, host) && (u.Scheme == "https" || s.scheme == "http"):
+		return u, nil
+	case u.Scheme != "https":
+		return nil, errdefs.New(errdefs.Denied, "registry %s wants credentials sent over plain http, to %s", host, u.Host)
+	case s.client.trusted[strings.ToLower(u.Host)], strings.EqualFold(u.Hostname(), hostname(host)) && !isLoopback(u.Hostname()):
+		return u, nil
+	case sameDomain(u.Hostname(), hostname(host)):
+		return u, nil
+	case s.login == authn.Anonymous && (!isPrivate(u.Hostname()) || isPrivate(hostname(host)) && !isLoopback(u.Hostname())):
+		return u, nil // nothing to lose
+	}
+	return nil, errdefs.New(errdefs.Denied, "registry %s wants credentials sent to another host, %s", host, u.Host).
+		WithHint("if %s is the token server of %s, name it as a trusted one", u.Host, host)
+}
+
+func sameDomain(a, b string) bool {
+	domainA, errA := publicsuffix.EffectiveTLDPlusOne(strings.ToLower(a))
+	domainB, errB := publicsuffix.EffectiveTLDPlusOne(strings.ToLower(b))
+	if errA != nil || errB != nil || domainA != domainB {
+		return false
+	}
+	return !slices.ContainsFunc(tenantDomains, func(d string) bool {
+		return domainA == d || strings.HasSuffix(domainA, "."+d)
+	})
+}
+
+// isPrivate is whether a host, by its name alone, lies where strangers have no
+// business: loopback, link-local (a cloud's metadata service) or private.
+func isPrivate(name string) bool {
+	if isLoopback(name) {
+		return true
+	}
+	ip, err := netip.ParseAddr(strings.Trim(name, "[]"))
+	if err != nil {
+		return false
+	}
+	ip = ip.Unmap()
+	return ip.IsLoopback() || ip.IsPrivate() || ip.IsLinkLocalUnicast() || ip.IsUnspecified()
+}
+
+// checkRedirect refuses redirects from https to http, and from a public
+// registry into private networks.
+func (c *Client) checkRedirect(req *http.Request, via []*http.Request) error {
+	from, to := via[0].URL, req.URL
+	switch {
+	case len(via) >= 10:
+		return fmt.Errorf("stopped after 10 redirects")
+	case to.Scheme != "https" && !(to.Scheme == "http" && c.mayBePlain(to.Host)):
+		return errdefs.New(errdefs.Denied, "%s redirects to plain %s at %s", from.Host, to.Scheme, to.Host)
+	case isPrivate(to.Hostname()) && !isPrivate(from.Hostname()) && !strings.EqualFold(to.Hostname(), from.Hostname()):
+		return errdefs.New(errdefs.Denied, "%s redirects into a private network, to %s", from.Host, to.Host)
+	}
+	return nil
+}
