@@ -1,0 +1,185 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+)
+
+// toolModules are the modules whose tool lines are built, below the clone. The
+// CI runners stand apart because their dependencies contradict buildx's.
+var toolModules = []string{"tools", "tools/ci"}
+
+// versionVars are the variables that tell a program its version. What asks a
+// builder's version takes one without for an ancient one.
+var versionVars = []struct{ module, variable string }{
+	{"github.com/moby/buildkit", "github.com/moby/buildkit/version.Version"},
+	{"github.com/docker/buildx", "github.com/docker/buildx/version.Version"},
+	{"github.com/distribution/distribution/v3", "github.com/distribution/distribution/v3/version.version"},
+	{"github.com/google/go-containerregistry", "github.com/google/go-containerregistry/cmd/crane/cmd.Version"},
+	{"github.com/Shopify/toxiproxy/v2", "github.com/Shopify/toxiproxy/v2.Version"},
+	{"github.com/nektos/act", "main.version"},
+}
+
+// toolNames renames programs whose package has a name too general for a PATH.
+var toolNames = map[string]string{"server": "toxiproxy-server"}
+
+// modFile is what `go mod edit -json` says of a go.mod.
+type modFile struct {
+	Require []struct{ Path, Version string }
+	Tool    []struct{ Path string }
+}
+
+// programs are the names of the module's programs, as they are installed.
+func (m modFile) programs() []string {
+	var names []string
+	for _, t := range m.Tool {
+		name := filepath.Base(t.Path)
+		if to, ok := toolNames[name]; ok {
+			name = to
+		}
+		names = append(names, name)
+	}
+	return names
+}
+
+// ldflags are the linker's flags that set the versions of the module's programs.
+func (m modFile) ldflags() string {
+	flags := []string{"-s", "-w"}
+	for _, v := range versionVars {
+		for _, r := range m.Require {
+			if r.Path == v.module {
+				flags = append(flags, "-X", v.variable+"="+r.Version)
+			}
+		}
+	}
+	return strings.Join(flags, " ")
+}
+
+// toolsRecipe changes when the programs would: with the modules, the compiler
+// or how they are linked.
+func (w *world) toolsRecipe() (string, error) {
+	h := sha256.New()
+	fmt.Fprintln(h, runtime.Version(), runtime.GOARCH, versionVars, toolNames)
+	for _, module := range toolModules {
+		for _, name := range []string{"go.mod", "go.sum"} {
+			raw, err := os.ReadFile(filepath.Join(w.repo, module, name))
+			if err != nil {
+				return "", err
+			}
+			h.Write(raw)
+		}
+	}
+	return fmt.Sprintf("%x", h.Sum(nil))[:16], nil
+}
+
+func toolsReady(_ context.Context, w *world) (string, bool) {
+	recipe, err := w.toolsRecipe()
+	if err != nil {
+		return err.Error(), false
+	}
+	if !w.stamped("tools", recipe) {
+		return "not built, or from other sources", false
+	}
+	return w.path("bin"), true
+}
+
+func toolsUp(ctx context.Context, w *world) error {
+	recipe, err := w.toolsRecipe()
+	if err != nil {
+		return err
+	}
+	for _, module := range toolModules {
+		if err := w.buildTools(ctx, filepath.Join(w.repo, module)); err != nil {
+			return err
+		}
+	}
+	// docker finds buildx as its plugin
+	plugin := filepath.Join(w.dockerConfig(), "cli-plugins", "docker-buildx")
+	if err := symlink(w.bin("buildx"), plugin); err != nil {
+		return err
+	}
+	return w.stamp("tools", recipe)
+}
+
+// buildTools builds a module's programs beside bin and moves them in, so that
+// a program that runs meanwhile keeps its file.
+func (w *world) buildTools(ctx context.Context, dir string) error {
+	edit := w.cmd(ctx, nil, "go", "mod", "edit", "-json")
+	edit.Dir = dir
+	raw, err := w.run(edit)
+	if err != nil {
+		return err
+	}
+	var mod modFile
+	if err := json.Unmarshal(raw, &mod); err != nil {
+		return fmt.Errorf("read %s/go.mod: %w", dir, err)
+	}
+	next := w.cache("bin.next")
+	defer os.RemoveAll(next) // its files were moved or are of no use
+	// CGO off makes the programs static: buildkitd runs in an image, too. No
+	// -trimpath, since it would not share the build cache of other builds here.
+	build := w.cmd(ctx, []string{"CGO_ENABLED=0", "GOWORK=off", "GOFLAGS="}, "go", "build", "-ldflags", mod.ldflags(), "-o", next+"/", "tool")
+	build.Dir = dir
+	if _, err := w.run(build); err != nil {
+		return err
+	}
+	built, err := os.ReadDir(next)
+	if err != nil {
+		return err
+	}
+	for _, f := range built {
+		name := f.Name()
+		if to, ok := toolNames[name]; ok {
+			name = to
+		}
+		if !slices.Contains(mod.programs(), name) {
+			return fmt.Errorf("built %s, which is no tool of %s", name, dir)
+		}
+		if err := os.Rename(filepath.Join(next, f.Name()), w.bin(name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stamp notes that a part was made by a recipe.
+func (w *world) stamp(part, recipe string) error {
+	return writeFile(w.state(part+".recipe"), []byte(recipe+"\n"), 0o644)
+}
+
+// stamped is whether the part was made by this recipe.
+func (w *world) stamped(part, recipe string) bool {
+	raw, err := os.ReadFile(w.state(part + ".recipe"))
+	return err == nil && strings.TrimSpace(string(raw)) == recipe
+}
+
+// hashFile adds a file's content to a hash.
+func hashFile(h io.Writer, path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = io.Copy(h, f)
+	return err
+}
+
+// symlink makes or replaces a link.
+func symlink(target, path string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return os.Symlink(target, path)
+}
