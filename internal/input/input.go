@@ -17,8 +17,11 @@
 // HULLWRIGHT_CACHE_FROM (for a shell), the names in the tag also, the tag
 // envDefault. Other tags: help (required), arg (the input may be given as a
 // positional argument of that name), choices (space-separated; any other value
-// is an error), placeholder (the value's name in --help). Structs may be
-// embedded.
+// is an error), placeholder (the value's name in --help), quotes:"keep" (a list
+// whose quotes belong to its entries), comments:"true" (a list where a line that
+// begins with # is left out). Structs may be embedded.
+//
+// How lists are split is [Grammar]'s matter.
 //
 // Fields are string, bool, int, time.Duration, [Lines], [Words], [Records],
 // [Text] or [Secrets].
