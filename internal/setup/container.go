@@ -1,0 +1,395 @@
+package setup
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"path"
+	"slices"
+	"strings"
+
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/distribution/reference"
+	"github.com/moby/moby/api/pkg/authconfig"
+	"github.com/moby/moby/api/pkg/stdcopy"
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/mount"
+	"github.com/moby/moby/api/types/registry"
+	engine "github.com/moby/moby/client"
+	"github.com/moby/moby/client/pkg/security"
+
+	"github.com/hullwright/hullwright/internal/errdefs"
+)
+
+// The labels of what hullwright made in an engine.
+const (
+	labelBuilder = "io.hullwright.builder"
+	labelNonce   = "io.hullwright.nonce"
+)
+
+// containerNode is a buildkitd in a container. Names and settings are buildx's
+// (driver/docker-container/driver.go), so that either takes over from the other.
+type containerNode struct {
+	m       *Manager
+	builder string
+	node    groupNode
+	nonce   string // of the builder's maker; empty where buildx made it
+	keep    bool   // leave the state volume at teardown
+}
+
+func (c *containerNode) name() string   { return "buildx_buildkit_" + c.node.Name }
+func (c *containerNode) volume() string { return c.name() + "_state" }
+
+func (c *containerNode) labels() map[string]string {
+	if c.nonce == "" {
+		return nil
+	}
+	return map[string]string{labelBuilder: c.builder, labelNonce: c.nonce}
+}
+
+// up makes the container run: the one that is there, or a new one.
+func (c *containerNode) up(ctx context.Context, state *State) error {
+	api, err := c.m.engine(c.node.Endpoint)
+	if err != nil {
+		return err
+	}
+	defer api.Close()
+	found, err := api.ContainerInspect(ctx, c.name(), engine.ContainerInspectOptions{})
+	switch {
+	case cerrdefs.IsNotFound(err):
+		return c.create(ctx, api, state)
+	case err != nil:
+		return errdefs.New(errdefs.Environment, "inspect container %s: %w", c.name(), err)
+	case found.Container.State != nil && found.Container.State.Running:
+		return nil
+	}
+	c.m.stepf("starting container %s, which is there and stopped", c.name())
+	return c.start(ctx, api)
+}
+
+func (c *containerNode) start(ctx context.Context, api *engine.Client) error {
+	if _, err := api.ContainerStart(ctx, c.name(), engine.ContainerStartOptions{}); err != nil {
+		return errdefs.New(errdefs.Environment, "start container %s: %w", c.name(), err)
+	}
+	return nil
+}
+
+func (c *containerNode) create(ctx context.Context, api *engine.Client, state *State) error {
+	opts, err := parseContainerOpts(c.node.DriverOpts)
+	if err != nil {
+		return err
+	}
+	if err := c.pull(ctx, api, opts.image); err != nil {
+		return err
+	}
+	if err := c.placeHost(ctx, api, &opts.host); err != nil {
+		return err
+	}
+	if err := c.createVolume(ctx, api, state); err != nil {
+		return err
+	}
+	if err := c.record(state, kindContainer, c.name()); err != nil {
+		return err
+	}
+	files, err := c.files(opts)
+	if err != nil {
+		return err
+	}
+	c.m.stepf("creating container %s", c.name())
+	_, err = api.ContainerCreate(ctx, engine.ContainerCreateOptions{
+		Name:       c.name(),
+		Config:     &container.Config{Image: opts.image, Env: opts.env, Cmd: c.command(), Labels: c.labels()},
+		HostConfig: &opts.host,
+	})
+	if cerrdefs.IsConflict(err) {
+		return nil // another process was quicker, and boots it
+	}
+	if err != nil {
+		return errdefs.New(errdefs.Environment, "create container %s: %w", c.name(), err)
+	}
+	_, err = api.CopyToContainer(ctx, c.name(), engine.CopyToContainerOptions{
+		DestinationPath: path.Dir(configDir),
+		Content:         bytes.NewReader(files),
+	})
+	if err != nil {
+		return errdefs.New(errdefs.Environment, "copy configuration to container %s: %w", c.name(), err)
+	}
+	return c.start(ctx, api)
+}
+
+func (c *containerNode) record(state *State, k kind, id string) error {
+	if state == nil || c.nonce == "" {
+		return nil
+	}
+	return state.record(entry{Kind: k, ID: id, Where: c.node.Endpoint})
+}
+
+// createVolume makes the state volume with our labels before the engine would
+// make it without. One that is there is used as it is, and stays its maker's.
+func (c *containerNode) createVolume(ctx context.Context, api *engine.Client, state *State) error {
+	labels := c.labels()
+	if c.keep {
+		delete(labels, labelNonce)
+	} else if err := c.record(state, kindVolume, c.volume()); err != nil {
+		return err
+	}
+	_, err := api.VolumeCreate(ctx, engine.VolumeCreateOptions{Name: c.volume(), Labels: labels})
+	if err != nil {
+		return errdefs.New(errdefs.Environment, "create volume %s: %w", c.volume(), err)
+	}
+	return nil
+}
+
+// command is the image's arguments. --config comes first, so that a user's
+// flag beats it; it is given since images differ in where they look.
+func (c *containerNode) command() []string {
+	if _, ok := c.node.Files[configFile]; !ok {
+		return c.node.Flags
+	}
+	return append([]string{"--config", path.Join(configDir, configFile)}, c.node.Flags...)
+}
+
+// placeHost completes the host configuration with what depends on the engine.
+func (c *containerNode) placeHost(ctx context.Context, api *engine.Client, host *container.HostConfig) error {
+	info, err := api.Info(ctx, engine.InfoOptions{})
+	if err != nil {
+		return errdefs.New(errdefs.Environment, "engine %s: %w", c.node.Endpoint, err)
+	}
+	reap := true // BuildKit's container API leaves exited processes behind
+	host.Init = &reap
+	host.Privileged = true
+	host.Mounts = []mount.Mount{{Type: mount.TypeVolume, Source: c.volume(), Target: "/var/lib/buildkit"}}
+	switch {
+	case info.Info.CgroupDriver != "cgroupfs":
+		// A parent is a slice under systemd, and a path here: buildx takes the
+		// option for cgroupfs only.
+		host.CgroupParent = ""
+	case host.CgroupParent == "":
+		// One cgroup for all builders, so that limits can be set on it.
+		host.CgroupParent = "/docker/buildx"
+	}
+	for _, o := range security.DecodeOptions(info.Info.SecurityOptions) {
+		if o.Name == "userns" {
+			host.UsernsMode = "host" // privileged is refused in a user namespace
+		}
+	}
+	return nil
+}
+
+// files is the tar of what goes below /etc.
+func (c *containerNode) files(opts containerOpts) ([]byte, error) {
+	files := maps.Clone(c.node.Files)
+	if files == nil {
+		files = map[string][]byte{}
+	}
+	if opts.provenance {
+		facts, err := githubContext(c.m.host.Environ)
+		if err != nil {
+			return nil, err
+		}
+		if facts != nil {
+			files[provenanceFile] = facts
+		}
+	}
+	return configTar(files)
+}
+
+func configTar(files map[string][]byte) ([]byte, error) {
+	var buf bytes.Buffer
+	tw := tar.NewWriter(&buf)
+	made := map[string]bool{}
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		full := path.Join(path.Base(configDir), name)
+		if err := addDirs(tw, path.Dir(full), made); err != nil {
+			return nil, err
+		}
+		head := &tar.Header{Typeflag: tar.TypeReg, Name: full, Mode: 0o644, Size: int64(len(files[name]))}
+		if err := tw.WriteHeader(head); err != nil {
+			return nil, err
+		}
+		if _, err := tw.Write(files[name]); err != nil {
+			return nil, err
+		}
+	}
+	if err := tw.Close(); err != nil {
+		return nil, err
+	}
+	return buf.Bytes(), nil
+}
+
+func addDirs(tw *tar.Writer, dir string, made map[string]bool) error {
+	if dir == "." || made[dir] {
+		return nil
+	}
+	if err := addDirs(tw, path.Dir(dir), made); err != nil {
+		return err
+	}
+	made[dir] = true
+	return tw.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: dir + "/", Mode: 0o755})
+}
+
+// pull gets the image. Where that fails an image that is there serves: the
+// registry may be out of reach by design.
+func (c *containerNode) pull(ctx context.Context, api *engine.Client, image string) error {
+	c.m.stepf("pulling image %s", image)
+	pullErr := c.m.pull(ctx, api, image)
+	if pullErr == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if _, err := api.ImageInspect(ctx, image); err != nil {
+		return errdefs.New(errdefs.Environment, "pull image %s: %w", image, pullErr).
+			WithHint("driver-opts image=... names another image; docker login, if it needs credentials")
+	}
+	c.m.stepf("using image %s as it is here, since the pull failed: %s", image, firstLine(pullErr.Error()))
+	return nil
+}
+
+// pull pulls an image with the credentials of the docker CLI's configuration.
+func (m *Manager) pull(ctx context.Context, api *engine.Client, image string) error {
+	auth, err := m.registryAuth(image)
+	if err != nil {
+		return err
+	}
+	stream, err := api.ImagePull(ctx, image, engine.ImagePullOptions{RegistryAuth: auth})
+	if err != nil {
+		return err
+	}
+	defer stream.Close()
+	return stream.Wait(ctx)
+}
+
+func (m *Manager) registryAuth(image string) (string, error) {
+	named, err := reference.ParseNormalizedNamed(image)
+	if err != nil {
+		return "", errdefs.BadInputf("driver-opts", 0, "image %q: %w", image, err)
+	}
+	host := reference.Domain(named)
+	if host == "docker.io" {
+		host = "https://index.docker.io/v1/" // the key under which Docker Hub's are kept
+	}
+	file, err := m.dockerConfig()
+	if err != nil {
+		return "", err
+	}
+	auth, err := file.GetAuthConfig(host)
+	if err != nil || auth.Username == "" && auth.IdentityToken == "" && auth.RegistryToken == "" {
+		return "", err
+	}
+	return authconfig.Encode(registry.AuthConfig{
+		Username: auth.Username, Password: auth.Password, Auth: auth.Auth, ServerAddress: auth.ServerAddress,
+		IdentityToken: auth.IdentityToken, RegistryToken: auth.RegistryToken,
+	})
+}
+
+// dial connects to buildkitd through a command in the container.
+func (c *containerNode) dial(ctx context.Context) (net.Conn, error) {
+	api, err := c.m.engine(c.node.Endpoint)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := execConn(ctx, api, c.name(), "buildctl", "dial-stdio")
+	if err != nil {
+		api.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+// gone says why the container will never answer; nil where it may yet.
+func (c *containerNode) gone(ctx context.Context) error {
+	api, err := c.m.engine(c.node.Endpoint)
+	if err != nil {
+		return err
+	}
+	defer api.Close()
+	found, err := api.ContainerInspect(ctx, c.name(), engine.ContainerInspectOptions{})
+	if err != nil {
+		return fmt.Errorf("inspect container %s: %w", c.name(), err)
+	}
+	// Restarting is what its restart policy makes of a buildkitd that ends at
+	// once; the third time will not be lucky either.
+	s := found.Container.State
+	if s.Status == container.StateExited || s.Status == container.StateDead || found.Container.RestartCount >= 3 {
+		return fmt.Errorf("container %s ended with exit code %d", c.name(), s.ExitCode)
+	}
+	return nil
+}
+
+// tail is the end of the container's log.
+func (c *containerNode) tail(ctx context.Context) string {
+	api, err := c.m.engine(c.node.Endpoint)
+	if err != nil {
+		return ""
+	}
+	defer api.Close()
+	log, err := containerLog(ctx, api, c.name())
+	if err != nil {
+		return fmt.Sprintf("%s\n(its log: %v)", log, err)
+	}
+	return log
+}
+
+func containerLog(ctx context.Context, api *engine.Client, name string) (string, error) {
+	stream, err := api.ContainerLogs(ctx, name, engine.ContainerLogsOptions{ShowStdout: true, ShowStderr: true, Tail: tailLines})
+	if err != nil {
+		return "", err
+	}
+	defer stream.Close()
+	var buf bytes.Buffer
+	_, err = stdcopy.StdCopy(&buf, &buf, io.LimitReader(stream, 1<<20))
+	return strings.TrimSpace(buf.String()), err
+}
+
+// removeContainer removes a container that has the nonce.
+func (m *Manager) removeContainer(ctx context.Context, endpoint, name, nonce string) error {
+	api, err := m.engine(endpoint)
+	if err != nil {
+		return err
+	}
+	defer api.Close()
+	found, err := api.ContainerInspect(ctx, name, engine.ContainerInspectOptions{})
+	if cerrdefs.IsNotFound(err) {
+		return errGone
+	}
+	if err != nil {
+		return errdefs.New(errdefs.Environment, "inspect container %s: %w", name, err)
+	}
+	if found.Container.Config.Labels[labelNonce] != nonce {
+		return errdefs.New(errdefs.Denied, "container %s is not the one that was made", name)
+	}
+	_, err = api.ContainerRemove(ctx, found.Container.ID, engine.ContainerRemoveOptions{RemoveVolumes: true, Force: true})
+	if err != nil && !cerrdefs.IsNotFound(err) {
+		return errdefs.New(errdefs.Environment, "remove container %s: %w", name, err)
+	}
+	return nil
+}
+
+// removeVolume removes a volume that has the nonce.
+func (m *Manager) removeVolume(ctx context.Context, endpoint, name, nonce string) error {
+	api, err := m.engine(endpoint)
+	if err != nil {
+		return err
+	}
+	defer api.Close()
+	found, err := api.VolumeInspect(ctx, name, engine.VolumeInspectOptions{})
+	if cerrdefs.IsNotFound(err) {
+		return errGone
+	}
+	if err != nil {
+		return errdefs.New(errdefs.Environment, "inspect volume %s: %w", name, err)
+	}
+	if found.Volume.Labels[labelNonce] != nonce {
+		return errNotOurs // a builder of that name kept it for the next one
+	}
+	if _, err := api.VolumeRemove(ctx, name, engine.VolumeRemoveOptions{}); err != nil {
+		return errdefs.New(errdefs.Environment, "remove volume %s: %w", name, err)
+	}
+	return nil
+}

@@ -1,0 +1,128 @@
+package setup
+
+import (
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/containerd/platforms"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/hullwright/hullwright/internal/errdefs"
+)
+
+// knownPlatforms are what images are made for: the pairs that Go knows and the
+// variants that the image specification names. Anything else in an input is
+// more likely a slip than a wish.
+var knownPlatforms = []string{
+	"linux/amd64", "linux/amd64/v2", "linux/amd64/v3", "linux/amd64/v4",
+	"linux/arm64", "linux/arm64/v9", "linux/arm/v5", "linux/arm/v6", "linux/arm/v7", "linux/arm/v8",
+	"linux/386", "linux/loong64", "linux/mips", "linux/mipsle", "linux/mips64", "linux/mips64le",
+	"linux/ppc64", "linux/ppc64le", "linux/riscv64", "linux/s390x",
+	"windows/amd64", "windows/arm64", "darwin/amd64", "darwin/arm64",
+	"freebsd/amd64", "freebsd/arm64", "wasip1/wasm", "wasi/wasm", "js/wasm",
+}
+
+// ParsePlatforms reads platforms as people write them (arm64, linux/x86_64,
+// linux/arm/v7), each once, in order. Unknown ones are errdefs.BadInput of
+// input "platforms", joined, with the nearest known one as the hint.
+func ParsePlatforms(list []string) ([]v1.Platform, error) {
+	var found []v1.Platform
+	var faults []error
+	for i, s := range list {
+		p, err := parsePlatform(s)
+		if err != nil {
+			err.Line = i + 1
+			faults = append(faults, err)
+			continue
+		}
+		if !slices.ContainsFunc(found, func(o v1.Platform) bool { return o.Equals(p) }) {
+			found = append(found, p)
+		}
+	}
+	return found, errors.Join(faults...)
+}
+
+func parsePlatform(s string) (v1.Platform, *errdefs.Error) {
+	s = strings.TrimSpace(s)
+	full := strings.ToLower(s)
+	if full != "" && !strings.Contains(full, "/") {
+		full = "linux/" + full // never this machine's system: images run on Linux
+	}
+	p, err := platforms.Parse(full)
+	p = platforms.Normalize(p)
+	name := platforms.Format(p)
+	if err == nil && slices.Contains(knownPlatforms, name) {
+		return fromOCI(p), nil
+	}
+	bad := errdefs.BadInputf("platforms", 0, "unknown platform %q", s)
+	if near := nearest(full, knownPlatforms); near != "" {
+		return v1.Platform{}, bad.WithHint("did you mean %s?", near)
+	}
+	return v1.Platform{}, bad.WithHint("os/architecture or os/architecture/variant, as linux/arm64 or linux/arm/v7")
+}
+
+func fromOCI(p ocispecs.Platform) v1.Platform {
+	return v1.Platform{
+		OS: p.OS, Architecture: p.Architecture, Variant: p.Variant,
+		OSVersion: p.OSVersion, OSFeatures: p.OSFeatures,
+	}
+}
+
+func toOCI(p v1.Platform) ocispecs.Platform {
+	return ocispecs.Platform{
+		OS: p.OS, Architecture: p.Architecture, Variant: p.Variant,
+		OSVersion: p.OSVersion, OSFeatures: p.OSFeatures,
+	}
+}
+
+// native is whether a machine whose own platform is own runs p without an
+// emulator: its own architecture, and older or smaller kin of it.
+func native(own, p v1.Platform) bool {
+	return platforms.Only(toOCI(own)).Match(toOCI(p))
+}
+
+// merge adds the platforms of more to list that it has not.
+func merge(list, more []v1.Platform) []v1.Platform {
+	for _, p := range more {
+		p = fromOCI(platforms.Normalize(toOCI(p)))
+		if !slices.ContainsFunc(list, func(o v1.Platform) bool { return o.Equals(p) }) {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+// nearest is the known word that is most like word; empty where more than a
+// third of its letters would have to change.
+func nearest(word string, known []string) string {
+	best, limit := "", max(1, len(word)/3)+1
+	for _, k := range known {
+		if d := distance(word, k); d < limit {
+			best, limit = k, d
+		}
+	}
+	return best
+}
+
+// distance is how many letters must be added, dropped or changed to make b of a.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			changed := diagonal
+			if a[i] != b[j] {
+				changed++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(changed, diagonal+1, row[j]+1)
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,256 @@
+package setup
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// stopLimit is how long a buildkitd may take to end builds and itself. Runners
+// give a canceled job some seconds in all.
+const stopLimit = 3 * time.Second
+
+// startDaemon starts a program in a session of its own, so that no terminal and
+// no runner's process group ends it with the step. It holds none of our streams:
+// a runner waits for their last holder.
+func startDaemon(argv, environ []string, dir, log string) error {
+	file, err := os.OpenFile(log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Env = environ
+	cmd.Dir = dir
+	cmd.Stdout, cmd.Stderr = file, file
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	return cmd.Process.Release()
+}
+
+// daemonProcess is a running process that has a nonce in its environment.
+type daemonProcess struct {
+	pid     int
+	session int
+}
+
+// findDaemon lists the processes that were started with a nonce.
+func findDaemon(nonce string) ([]daemonProcess, error) {
+	mark := []byte(nonceVariable + "=" + nonce)
+	return findProcesses(func(pid string) bool {
+		environ, err := os.ReadFile(filepath.Join("/proc", pid, "environ"))
+		return err == nil && slices.ContainsFunc(bytes.Split(environ, []byte{0}), func(kv []byte) bool {
+			return bytes.Equal(kv, mark)
+		})
+	})
+}
+
+func findProcesses(ours func(pid string) bool) ([]daemonProcess, error) {
+	dirs, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil, err
+	}
+	var found []daemonProcess
+	for _, d := range dirs {
+		pid, err := strconv.Atoi(d.Name())
+		if err != nil || pid == os.Getpid() || !ours(d.Name()) {
+			continue
+		}
+		// A process that is gone by now has no session any more.
+		if session, err := unix.Getsid(pid); err == nil {
+			found = append(found, daemonProcess{pid: pid, session: session})
+		}
+	}
+	return found, nil
+}
+
+// stopDaemon ends a process builder: its daemon, what that left running, and
+// its mounts. The session's leader alone is asked first, since buildkitd ends
+// its builds properly only as long as their runc processes live.
+func (m *Manager) stopDaemon(ctx context.Context, dir, nonce string) error {
+	found, err := findDaemon(nonce)
+	if err != nil {
+		return err
+	}
+	orphans, err := orphansOf(dir, nonce)
+	if err != nil {
+		return err
+	}
+	nothing := len(found)+len(orphans) == 0
+	signalAll(leaders(found), nonce, unix.SIGTERM)
+	if err := awaitEnd(ctx, found, nonce, stopLimit); err != nil {
+		m.stepf("buildkitd did not end within %s; killing it", stopLimit)
+		if found, err = findDaemon(nonce); err != nil {
+			return err
+		}
+		signalAll(found, nonce, unix.SIGKILL)
+		if err := awaitEnd(context.WithoutCancel(ctx), found, nonce, time.Second); err != nil {
+			return err
+		}
+	}
+	killed, err := killOrphans(dir, nonce)
+	if err != nil {
+		return err
+	}
+	unmounted, err := unmountBelow(dir)
+	if err != nil {
+		return err
+	}
+	if nothing && killed+unmounted == 0 {
+		return errGone
+	}
+	return nil
+}
+
+func leaders(found []daemonProcess) []daemonProcess {
+	return slices.DeleteFunc(slices.Clone(found), func(p daemonProcess) bool { return p.pid != p.session })
+}
+
+// signalAll signals processes that still are what they were when they were
+// found: FindProcess holds on to the process by a descriptor, so that the check
+// and the signal are for the same one even if its number is given away.
+func signalAll(found []daemonProcess, nonce string, sig syscall.Signal) {
+	for _, p := range found {
+		process, err := os.FindProcess(p.pid)
+		if err != nil {
+			continue
+		}
+		if hasNonce(p.pid, nonce) {
+			process.Signal(sig) // an error is that it ended just now
+		}
+		process.Release()
+	}
+}
+
+func hasNonce(pid int, nonce string) bool {
+	environ, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "environ"))
+	return err == nil && bytes.Contains(append([]byte{0}, environ...), []byte("\x00"+nonceVariable+"="+nonce+"\x00"))
+}
+
+// awaitEnd waits until no process has the nonce any more.
+func awaitEnd(ctx context.Context, found []daemonProcess, nonce string, limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	for {
+		for _, p := range found {
+			unix.Wait4(p.pid, nil, unix.WNOHANG, nil) // ours, where this run started it
+		}
+		left, err := findDaemon(nonce)
+		if err != nil || len(left) == 0 {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("process %d is still running", left[0].pid)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// orphansOf lists processes whose root file system lies in dir: RUN steps of a
+// buildkitd that was killed. They have another environment, but dir, which is
+// theirs alone, has the nonce.
+func orphansOf(dir, nonce string) ([]daemonProcess, error) {
+	mark, err := os.ReadFile(filepath.Join(dir, nonceFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if string(mark) != nonce {
+		return nil, fmt.Errorf("directory %s is not the one that was made", dir)
+	}
+	own, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return nil, err
+	}
+	return findProcesses(func(pid string) bool {
+		mounts, err := os.ReadFile(filepath.Join("/proc", pid, "mountinfo"))
+		return err == nil && !bytes.Equal(mounts, own) && rootedIn(string(mounts), dir)
+	})
+}
+
+// rootedIn is whether a mountinfo's root directory comes from dir, as the
+// source of a bind mount or a layer of an overlay.
+func rootedIn(mountinfo, dir string) bool {
+	for line := range strings.Lines(mountinfo) {
+		fields := strings.Fields(line)
+		if len(fields) > 4 && fields[4] == "/" && strings.Contains(line, dir+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+func killOrphans(dir, nonce string) (int, error) {
+	orphans, err := orphansOf(dir, nonce)
+	for _, p := range orphans {
+		if err := unix.Kill(p.pid, unix.SIGKILL); err != nil && err != unix.ESRCH {
+			return 0, fmt.Errorf("kill %d: %w", p.pid, err)
+		}
+	}
+	return len(orphans), err
+}
+
+// unmountBelow undoes the mounts below dir, innermost first.
+func unmountBelow(dir string) (int, error) {
+	raw, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return 0, err
+	}
+	points := mountsBelow(string(raw), dir)
+	for _, p := range slices.Backward(points) {
+		if err := unix.Unmount(p, unix.MNT_DETACH); err != nil && err != unix.EINVAL {
+			return 0, fmt.Errorf("unmount %s: %w", p, err)
+		}
+	}
+	return len(points), nil
+}
+
+func mountsBelow(mountinfo, dir string) []string {
+	var points []string
+	for line := range strings.Lines(mountinfo) {
+		fields := strings.Fields(line)
+		if len(fields) > 4 && strings.HasPrefix(fields[4], dir+"/") {
+			points = append(points, unescape.Replace(fields[4]))
+		}
+	}
+	return points
+}
+
+// unescape reads the four bytes that mountinfo writes in octal.
+var unescape = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
+
+// removeRoot removes the snapshots of an ordinary user's builder: their files
+// belong to users of its namespace, and only from there can they be removed.
+func (m *Manager) removeRoot(ctx context.Context, dir string) error {
+	root := filepath.Join(dir, "root")
+	if os.Geteuid() == 0 || os.RemoveAll(root) == nil {
+		return nil
+	}
+	kit := m.lookPath("rootlesskit")
+	if kit == "" {
+		return fmt.Errorf("remove %s: rootlesskit is not in PATH any more", root)
+	}
+	cmd := exec.CommandContext(ctx, kit, "rm", "-rf", "--", root)
+	cmd.Env = []string{"PATH=" + strings.Join(m.path(), ":"), "HOME=" + m.home()}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("remove %s: %w: %s", root, err, bytes.TrimSpace(out))
+	}
+	return nil
+}

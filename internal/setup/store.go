@@ -1,0 +1,226 @@
+package setup
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/gofrs/flock"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/hullwright/hullwright/internal/errdefs"
+)
+
+// store is buildx's directory of builders. The shapes of its files are those
+// of github.com/docker/buildx/store as of v0.37.0, which reads them back with
+// encoding/json and so ignores what we add.
+type store struct {
+	dir string
+	now func() time.Time
+}
+
+// group is a builder as the store keeps it, in instances/NAME.
+type group struct {
+	Name    string
+	Driver  string
+	Nodes   []groupNode
+	Dynamic bool
+	// Made is ours: it tells who may remove the builder. buildx drops it when
+	// it rewrites the file (create --append), and the builder is then buildx's.
+	Made *maker `json:"Hullwright,omitempty"`
+
+	start *processNode // of a process builder that is yet to be started
+}
+
+// groupNode is one buildkitd of a group.
+type groupNode struct {
+	Name       string
+	Endpoint   string
+	Platforms  []ocispecs.Platform
+	DriverOpts map[string]string
+	Flags      []string
+	Files      map[string][]byte // below /etc/buildkit
+}
+
+// maker is the mark of a builder that hullwright made.
+type maker struct {
+	Nonce  string
+	Driver string // process where buildx's word for it is remote
+	State  string // path of the state file
+}
+
+// current is the file of that name: the builder that buildx uses for a key,
+// which is an engine's address or a docker context.
+type current struct {
+	Key    string
+	Name   string
+	Global bool
+}
+
+// A container's name is made of the builder's, so its length is held down too.
+var namePattern = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9._-]{0,63}$`)
+
+// validName is the name as the store keeps it, in lower case.
+func validName(input, name string) (string, error) {
+	if !namePattern.MatchString(name) {
+		return "", errdefs.BadInputf(input, 0, "%q is no builder name", name).
+			WithHint("a letter, then up to 63 letters, digits, dots, underscores and hyphens")
+	}
+	if name = strings.ToLower(name); name == "default" {
+		return "", errdefs.BadInputf(input, 0, "%q is the name of the engine's own builder", name)
+	}
+	return name, nil
+}
+
+// locked runs do while no other process, buildx or hullwright, changes the store.
+func (s *store) locked(ctx context.Context, do func() error) error {
+	for _, d := range []string{"instances", "defaults", "activity"} {
+		if err := os.MkdirAll(filepath.Join(s.dir, d), 0o700); err != nil {
+			return errdefs.New(errdefs.Environment, "open builder store: %w", err)
+		}
+	}
+	lock := flock.New(filepath.Join(s.dir, ".lock"))
+	if _, err := lock.TryLockContext(ctx, 20*time.Millisecond); err != nil {
+		return errdefs.New(errdefs.Environment, "lock builder store %s: %w", s.dir, err)
+	}
+	err := do()
+	return errors.Join(err, lock.Close())
+}
+
+func (s *store) path(kind, name string) string { return filepath.Join(s.dir, kind, name) }
+
+// read gives a builder; fs.ErrNotExist where there is none of the name.
+func (s *store) read(name string) (*group, error) {
+	raw, err := os.ReadFile(s.path("instances", name))
+	if err != nil {
+		return nil, err
+	}
+	var g group
+	if err := json.Unmarshal(raw, &g); err != nil {
+		return nil, errdefs.New(errdefs.Environment, "builder store: %s: %w", s.path("instances", name), err).
+			WithHint("docker buildx rm %s, or remove that file", name)
+	}
+	return &g, nil
+}
+
+func (s *store) write(g *group) error {
+	raw, err := json.Marshal(g)
+	if err != nil {
+		return err
+	}
+	stamp := s.now().UTC().Format(time.RFC3339)
+	return errors.Join(
+		writeFile(s.path("activity", g.Name), []byte(stamp), 0o600),
+		writeFile(s.path("instances", g.Name), raw, 0o600),
+	)
+}
+
+// remove forgets a builder. What is not there is no error.
+func (s *store) remove(name string) error {
+	return errors.Join(
+		os.RemoveAll(s.path("activity", name)),
+		os.RemoveAll(s.path("refs", name)), // buildx's notes on the builder's builds
+		os.RemoveAll(s.path("instances", name)),
+	)
+}
+
+// use makes name the current builder of key.
+func (s *store) use(key, name string) error {
+	raw, err := json.Marshal(current{Key: key, Name: name})
+	if err != nil {
+		return err
+	}
+	return writeFile(filepath.Join(s.dir, "current"), raw, 0o600)
+}
+
+// restore puts back what the file of the current builder had; before is empty
+// where there was none. It is errGone where another was chosen since.
+func (s *store) restore(name, before string) error {
+	c, err := s.readCurrent()
+	if err != nil {
+		return err
+	}
+	if c.Name != name {
+		return errGone
+	}
+	path := filepath.Join(s.dir, "current")
+	if before == "" {
+		return os.Remove(path)
+	}
+	return writeFile(path, []byte(before), 0o600)
+}
+
+// readCurrentRaw is the content of the file; nil where there is none.
+func (s *store) readCurrentRaw() ([]byte, error) {
+	raw, err := os.ReadFile(filepath.Join(s.dir, "current"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return raw, err
+}
+
+func (s *store) readCurrent() (current, error) {
+	raw, err := s.readCurrentRaw()
+	if err != nil || raw == nil {
+		return current{}, err
+	}
+	var c current
+	if err := json.Unmarshal(raw, &c); err != nil {
+		return current{}, errdefs.New(errdefs.Environment, "builder store: %s/current: %w", s.dir, err)
+	}
+	return c, nil
+}
+
+// currentName is the name of the builder that buildx uses for key; empty where
+// it uses the engine's own.
+func (s *store) currentName(key string) (string, error) {
+	c, err := s.readCurrent()
+	if err != nil {
+		return "", err
+	}
+	if c.Name != "" && (c.Global || c.Key == key) {
+		if _, err := os.Stat(s.path("instances", c.Name)); err == nil {
+			return c.Name, nil
+		}
+	}
+	// `buildx use --default` keeps one builder per key beside the last choice.
+	sum := sha256.Sum256([]byte(key))
+	raw, err := os.ReadFile(s.path("defaults", hex.EncodeToString(sum[:])[:20]))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	return string(raw), err
+}
+
+// defaultConfig is the buildkitd.toml for builders that name none; nil where
+// there is none.
+func (s *store) defaultConfig() ([]byte, error) {
+	raw, err := os.ReadFile(filepath.Join(s.dir, "buildkitd.default.toml"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return raw, err
+}
+
+// writeFile leaves the file whole or as it was.
+func writeFile(path string, data []byte, mode fs.FileMode) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) // gone already where the rename was done
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Chmod(mode), f.Close()); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return os.Rename(f.Name(), path)
+}

@@ -1,0 +1,107 @@
+package setup
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"path/filepath"
+	"slices"
+
+	"github.com/hullwright/hullwright/internal/errdefs"
+)
+
+// errGone is the undoing of what is gone already, errNotOurs of what turned out
+// to be somebody else's; both count as done.
+var (
+	errGone    = errors.New("gone already")
+	errNotOurs = errors.New("left, since another builder made it")
+)
+
+// Teardown undoes everything that the state file at path says was made, newest
+// first, and removes the file. What is gone already is no error. It goes on
+// after a failure, and returns all of them joined; the file then keeps what is
+// left. It is an errdefs.BadInput of input "state" where there is no such file
+// or it is none that this program wrote.
+func (m *Manager) Teardown(ctx context.Context, path string) error {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return err
+	}
+	s, err := readState(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return errdefs.BadInputf("state", 0, "%w", err)
+	}
+	if err != nil {
+		return err
+	}
+	if err := m.undo(ctx, s, 0); err != nil {
+		return err
+	}
+	return s.discard()
+}
+
+// undo undoes what a state has from position mark on.
+func (m *Manager) undo(ctx context.Context, s *State, mark int) error {
+	var faults []error
+	for _, e := range slices.Backward(s.made(mark)) {
+		err := m.undoOne(ctx, e, s.nonce())
+		switch {
+		case err == nil:
+			m.stepf("removed %s %s", e.Kind, e.ID)
+		case errors.Is(err, errGone), errors.Is(err, errNotOurs):
+			m.stepf("skipped %s %s: %v", e.Kind, e.ID, err)
+		default:
+			faults = append(faults, err)
+			continue
+		}
+		if err := s.forget(e); err != nil {
+			faults = append(faults, err)
+		}
+	}
+	return errors.Join(faults...)
+}
+
+func (m *Manager) undoOne(ctx context.Context, e entry, nonce string) error {
+	switch e.Kind {
+	case kindBuilder:
+		return m.removeBuilder(ctx, e, nonce)
+	case kindCurrent:
+		return m.restoreCurrent(ctx, e)
+	case kindContainer:
+		return m.removeContainer(ctx, e.Where, e.ID, nonce)
+	case kindVolume:
+		return m.removeVolume(ctx, e.Where, e.ID, nonce)
+	case kindProcess:
+		return m.stopDaemon(ctx, e.ID, nonce)
+	case kindDirectory:
+		return m.removeDir(ctx, e.ID, nonce)
+	}
+	return errdefs.New(errdefs.BadInput, "unknown kind %q", e.Kind)
+}
+
+// removeBuilder forgets a builder of the store that has the nonce.
+func (m *Manager) removeBuilder(ctx context.Context, e entry, nonce string) error {
+	name, err := validName("state", e.ID)
+	if err != nil {
+		return err
+	}
+	s := &store{dir: e.Where, now: m.host.Now}
+	return s.locked(ctx, func() error {
+		g, err := s.read(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			return errGone
+		}
+		if err != nil {
+			return err
+		}
+		if g.Made == nil || g.Made.Nonce != nonce {
+			return errdefs.New(errdefs.Denied, "builder %s is not the one that was made", name)
+		}
+		return s.remove(name)
+	})
+}
+
+func (m *Manager) restoreCurrent(ctx context.Context, e entry) error {
+	s := &store{dir: e.Where, now: m.host.Now}
+	return s.locked(ctx, func() error { return s.restore(e.ID, e.Detail) })
+}
