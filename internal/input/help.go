@@ -24,7 +24,9 @@ func Help(inputs []Input) string {
 func (i Input) heading() string {
 	switch {
 	case i.Flag() == "":
-		return i.Shell() + "=" + i.Placeholder
+		return i.Shell() + "=" + i.Placeholder + " (environment only)"
+	case i.Type == "bool" && i.Default == "true":
+		return "--" + i.Flag() + "[=false]"
 	case i.Type == "bool":
 		return "--" + i.Flag()
 	default:
