@@ -38,6 +38,8 @@ func steps() []step {
 		{name: "tools", ready: toolsReady, up: toolsUp},
 		// distribution's registry on the loopback, and a buildkitd.toml that knows it
 		{name: "registry", needs: []string{"tools"}, ready: registryReady, up: registryUp, down: registryDown},
+		// the kernel's table of interpreters, mounted and left as it is found
+		{name: "binfmt", ready: binfmtReady, up: binfmtUp, down: binfmtDown},
 		// a Docker Engine: the one that answers, else one of our own
 		{name: "engine", needs: []string{"packages", "tools", "registry"}, ready: engineReady, up: engineUp, down: engineDown},
 		// BuildKit's image and the emulators' image, in the engine
