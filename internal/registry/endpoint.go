@@ -4,14 +4,11 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"sync"
 
 	"github.com/containerd/containerd/v2/core/remotes/docker/auth"
 	"github.com/google/go-containerregistry/pkg/name"
-
-	"github.com/hullwright/hullwright/internal/errdefs"
 )
 
 // endpoint is how a registry wants to be spoken to. It is found once a client.
@@ -62,7 +59,7 @@ func (c *Client) ping(ctx context.Context, host string, ep *endpoint) error {
 	for {
 		var worth bool
 		var last fault
-		var refusals []error
+		refusals := map[string]error{}
 		for _, scheme := range c.schemes(host) {
 			resp, err := c.pingOnce(ctx, scheme, host)
 			if err == nil && isPong(resp) {
@@ -77,7 +74,7 @@ func (c *Client) ping(ctx context.Context, host string, ep *endpoint) error {
 			if err == nil && !again {
 				f.err = notRegistry(host, readStatusError(resp))
 			}
-			refusals = append(refusals, f.err)
+			refusals[scheme] = f.err
 			if again && !worth {
 				last, worth = f, true
 			}
@@ -86,7 +83,7 @@ func (c *Client) ping(ctx context.Context, host string, ep *endpoint) error {
 			return ctx.Err()
 		}
 		if !worth {
-			return plainest(refusals)
+			return telling(refusals)
 		}
 		if err := p.wait(ctx, last); err != nil {
 			return err
@@ -126,15 +123,11 @@ func isPong(resp *http.Response) bool {
 	return resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusUnauthorized
 }
 
-// plainest is the refusal to show where each scheme had one: what a server
-// said tells more than a handshake that went wrong.
-func plainest(refusals []error) error {
-	for _, err := range refusals {
-		var op *net.OpError
-		var said *errdefs.Error
-		if errors.As(err, &said) || errors.As(err, &op) || statusOf(err) != 0 {
-			return err
-		}
+// telling is the refusal to show where each scheme had one: that of https,
+// unless all that it says is that the server speaks http.
+func telling(refusals map[string]error) error {
+	if err, ok := refusals["http"]; ok && errors.Is(refusals["https"], http.ErrSchemeMismatch) {
+		return err
 	}
-	return refusals[0]
+	return refusals["https"]
 }

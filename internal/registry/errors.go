@@ -189,7 +189,7 @@ func networkHint(host string, err error) string {
 	if errors.As(err, &dns) && dns.IsNotFound {
 		return fmt.Sprintf("check the registry's name: no such host as %q", dns.Name)
 	}
-	if strings.Contains(err.Error(), "server gave HTTP response to HTTPS client") {
+	if errors.Is(err, http.ErrSchemeMismatch) {
 		return fmt.Sprintf("%s speaks plain http, which is for loopback and for registries named as insecure", host)
 	}
 	return "check the registry's address, the network and any proxy, then run again"
@@ -199,6 +199,14 @@ func networkHint(host string, err error) string {
 // URL whose query may hold a signature, and with the words of a token server's
 // refusal as a status of ours.
 func bare(err error) error {
+	var gaveUp *gaveUpError
+	if errors.As(err, &gaveUp) {
+		return gaveUp
+	}
+	var later *laterError
+	if errors.As(err, &later) {
+		return later
+	}
 	var refused *transport.Error
 	if errors.As(err, &refused) {
 		var words []string

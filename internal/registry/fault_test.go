@@ -1,10 +1,9 @@
 package registry
 
 import (
-	"bytes"
 	"context"
-	"errors"
-	"fmt"
+	"crypto/tls"
+
 	"io"
 	"log"
 	"net"
@@ -359,4 +358,4 @@ func checkError(t *testing.T, err error, want string) {
 	}
 }
 
-var _ = []any{bytes.NewReader, errors.New, fmt.Sprint}
+func newTLSConfig() *tls.Config { return &tls.Config{} }

@@ -3,7 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
-	"fmt"
+
 	"net/http"
 	"runtime"
 	"slices"
@@ -343,7 +343,7 @@ func TestRank(t *testing.T) {
 		"1.2.3": 0, "v1.2.3": 0, "1.2.3-rc.1": 0, "1.2.3-alpine": 0, "1.2.3-alpine3.19": 0, "alpine-1.2.3": 0, "1.2.3.4": 0, "V1.2.3": 0, "1.2.3_build.5": 0, "2026.1.2": 0,
 		"sha-abc1234": 0, "abc1234": 0, "sha-deadbee": 0, "sha-abc1234-alpine": 0, "main-abc1234": 0, "pr-12-abc1234": 0,
 		"860c1904a1ce19322e91ac35af1ab07466440c37": 0,
-		"20260102":                                 0, "nightly-20260102": 0, "2026-01-02": 0, "nightly-2026-01-02": 0, "20260102T150405": 0,
+		"20260102": 0, "nightly-20260102": 0, "2026-01-02": 0, "nightly-2026-01-02": 0, "20260102T150405": 0,
 		"1.2": 1, "v1.2": 1, "1.2-alpine": 1, "alpine-1.2": 1, "2026.01": 1, "1.2-alpine-3": 1,
 		"1": 2, "v1": 2, "1-alpine": 2, "alpine-1": 2, "1-alpine3.19": 2,
 		"latest": 3, "latest-alpine": 3, "alpine-latest": 3, "latest-1.2.3": 3, "edge": 3, "main": 3, "nightly": 3, "pr-12": 3, "mr-7": 3, "pr-1234567": 3, "pr-12-alpine": 3,
@@ -368,5 +368,3 @@ func FuzzRank(f *testing.F) {
 		}
 	})
 }
-
-var _ = fmt.Sprint

@@ -114,7 +114,7 @@ type fault struct {
 // judge is the fault of a try, and whether another try is worth it.
 func judge(resp *http.Response, err error) (fault, bool) {
 	if err != nil {
-		return fault{text: short(err), err: err}, transient(err)
+		return fault{text: short(err), err: bare(err)}, transient(err)
 	}
 	if !transientStatus(resp.StatusCode) {
 		return fault{}, false
