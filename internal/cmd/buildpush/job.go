@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/hullwright/hullwright/internal/builder"
@@ -33,7 +34,7 @@ type job struct {
 	manager  *setup.Manager
 	state    *setup.State
 	registry *registry.Client
-	auth     credentials
+	keychain authn.Keychain
 
 	builder *setup.Builder
 	plan    builder.Plan

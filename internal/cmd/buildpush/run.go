@@ -101,13 +101,10 @@ func (j *job) open() error {
 			return err
 		}
 	}
-	j.auth, err = loadCredentials(j.env.Environ)
-	if err != nil {
-		return err
-	}
+	j.keychain = registry.Keychain(j.env.Environ, j.env.Dir)
 	j.manager = setup.New(setup.Host{Environ: j.env.Environ, Stderr: j.env.Stderr, Dir: j.env.Dir, Now: j.env.Now})
 	j.registry = registry.New(
-		registry.WithKeychain(j.auth.keychain),
+		registry.WithKeychain(j.keychain),
 		registry.WithRetryLog(func(line string) { fmt.Fprintln(j.env.Stderr, line) }),
 	)
 	return nil
@@ -250,7 +247,7 @@ func (j *job) build(ctx context.Context) error {
 			var err error
 			j.result, err = builder.Build(ctx, client, j.plan.Solve, builder.Session{
 				Secrets:     j.request.Secrets,
-				Credentials: j.auth.provider,
+				Credentials: buildkitCredentials(j.keychain),
 				Progress:    progress,
 				Terminal:    j.env.Terminal,
 			})

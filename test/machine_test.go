@@ -1,0 +1,87 @@
+package test
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// inventory is what a run of hullwright could leave on a machine.
+type inventory map[string]bool
+
+// machine lists the engine's containers, volumes and networks, BuildKit's and
+// QEMU's processes, mounts, binfmt entries and our files in the temporary
+// directory.
+func machine() inventory {
+	found := inventory{}
+	add := func(kind string, names ...string) {
+		for _, n := range names {
+			if n != "" {
+				found[kind+" "+n] = true
+			}
+		}
+	}
+	add("container", engine("ps", "--all", "--format", "{{.Names}}")...)
+	add("volume", engine("volume", "ls", "--format", "{{.Name}}")...)
+	add("network", engine("network", "ls", "--format", "{{.Name}}")...)
+	add("process", processes()...)
+	if raw, err := os.ReadFile("/proc/self/mounts"); err == nil {
+		for _, line := range strings.Split(string(raw), "\n") {
+			if fields := strings.Fields(line); len(fields) > 1 {
+				add("mount", fields[1])
+			}
+		}
+	}
+	for kind, pattern := range map[string]string{
+		"binfmt entry":   "/proc/sys/fs/binfmt_misc/qemu-*",
+		"temporary file": filepath.Join(os.TempDir(), "hullwright-*"),
+	} {
+		names, _ := filepath.Glob(pattern) // the patterns are well formed
+		add(kind, names...)
+	}
+	return found
+}
+
+// left is what is in after and was not before, sorted.
+func (before inventory) left(after inventory) []string {
+	var left []string
+	for thing := range after {
+		if !before[thing] {
+			left = append(left, thing)
+		}
+	}
+	slices.Sort(left)
+	return left
+}
+
+func engine(args ...string) []string {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "docker", args...).Output()
+	if err != nil {
+		return nil // no engine has no containers
+	}
+	return strings.Split(strings.TrimSpace(string(out)), "\n")
+}
+
+// processes are the daemons and emulated programs that run, by id and name.
+func processes() []string {
+	var found []string
+	dirs, _ := filepath.Glob("/proc/[0-9]*")
+	for _, dir := range dirs {
+		raw, err := os.ReadFile(filepath.Join(dir, "cmdline"))
+		if err != nil {
+			continue // it ended
+		}
+		argv := strings.Split(string(raw), "\x00")
+		base := filepath.Base(argv[0])
+		if strings.HasPrefix(base, "buildkitd") || strings.HasPrefix(base, "qemu-") || strings.HasPrefix(base, "rootlesskit") {
+			found = append(found, filepath.Base(dir)+" "+base)
+		}
+	}
+	return found
+}
