@@ -77,8 +77,8 @@ func (p *argParser) flag(arg string) {
 	}
 	switch {
 	case hasValue:
-	case f.Type == "bool":
-		value = "true"
+	case f.Bare != "":
+		value = f.Bare
 		// "--push false" would push, and take "false" for the next argument.
 		if len(p.args) > 0 && (p.args[0] == "true" || p.args[0] == "false") {
 			p.faults = append(p.faults, errdefs.BadInputf(dashed, 0, "%q after a space is not its value", p.args[0]).

@@ -30,6 +30,7 @@ type options struct {
 	Push      bool          `env:"PUSH" envDefault:"false" help:"Push the index."`
 	Cleanup   bool          `env:"CLEANUP" envDefault:"true" help:"Remove the builder."`
 	Retries   int           `env:"RETRIES" envDefault:"3" help:"Retries."`
+	Sbom      string        `env:"SBOM" bare:"true" placeholder:"BOOL" help:"Bill of materials: true, false or a generator."`
 	Timeout   time.Duration `env:"TIMEOUT" placeholder:"TIME" help:"Time for the whole."`
 	SepTags   Text          `env:"SEP-TAGS" envDefault:"\n" help:"Separator."`
 	Token     string        `env:"GITHUB-TOKEN" also:"GITHUB_TOKEN CI_JOB_TOKEN" help:"Token."`
@@ -79,6 +80,14 @@ func TestBind(t *testing.T) {
 		"a flag's forms": {
 			args: []string{"--push", "--cleanup=FALSE", "--timeout=1m", "--provider", "git"},
 			want: func(o *options) { o.Push, o.Cleanup, o.Timeout, o.Provider = true, false, time.Minute, "git" },
+		},
+		"a flag that may be bare": {
+			args: []string{"--sbom", "dir"},
+			want: func(o *options) { o.Sbom, o.Context = "true", "dir" },
+		},
+		"a flag that may be bare, with a value": {
+			args: []string{"--sbom=generator=x"},
+			want: func(o *options) { o.Sbom = "generator=x" },
 		},
 		"a list's flag again": {
 			args: []string{"--tags", "a,b", "--tags=c", "--labels=x=1,2", "--labels", "y=\"q"},
@@ -218,7 +227,7 @@ func TestDescribe(t *testing.T) {
 	for _, in := range inputs {
 		names = append(names, in.Name)
 	}
-	want := "provider context tags labels cache-from outputs push cleanup retries timeout sep-tags github-token secrets"
+	want := "provider context tags labels cache-from outputs push cleanup retries sbom timeout sep-tags github-token secrets"
 	if got := strings.Join(names, " "); got != want {
 		t.Errorf("inputs\n got %s\nwant %s", got, want)
 	}

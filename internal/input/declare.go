@@ -93,6 +93,7 @@ func declare(t reflect.Type, sf reflect.StructField) field {
 			Help:        help,
 			Placeholder: sf.Tag.Get("placeholder"),
 			Arg:         sf.Tag.Get("arg"),
+			Bare:        sf.Tag.Get("bare"),
 			Type:        kind,
 		},
 		key: key,
@@ -105,6 +106,9 @@ func declare(t reflect.Type, sf reflect.StructField) field {
 	}
 	if choices := strings.Fields(sf.Tag.Get("choices")); len(choices) > 0 {
 		f.Choices = choices
+	}
+	if kind == "bool" {
+		f.Bare = "true"
 	}
 	if f.Placeholder == "" {
 		f.Placeholder = placeholders[kind]

@@ -27,6 +27,8 @@ func (i Input) heading() string {
 		return i.Shell() + "=" + i.Placeholder + " (environment only)"
 	case i.Type == "bool" && i.Default == "true":
 		return "--" + i.Flag() + "[=false]"
+	case i.Bare != "" && i.Type != "bool":
+		return "--" + i.Flag() + "[=" + i.Placeholder + "]"
 	case i.Type == "bool":
 		return "--" + i.Flag()
 	default:

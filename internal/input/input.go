@@ -19,7 +19,9 @@
 // positional argument of that name), choices (space-separated; any other value
 // is an error), placeholder (the value's name in --help), quotes:"keep" (a list
 // whose quotes belong to its entries), comments:"true" (a list where a line that
-// begins with # is left out). Structs may be embedded.
+// begins with # is left out), bare (what the flag means without a value, which
+// then must follow "=": bare:"true" for an input that is true, false or more; a
+// bool has it already). Structs may be embedded.
 //
 // How lists are split is [Grammar]'s matter.
 //
@@ -66,6 +68,7 @@ type Input struct {
 	Placeholder string
 	Arg         string   // the positional argument's name, empty where it is none
 	Choices     []string // nil is any
+	Bare        string   // what the flag means without a value; empty where it must have one
 	Type        string   // "string", "bool", "int", "duration", "lines", "words", "records", "text" or "secrets"
 }
 
