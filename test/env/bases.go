@@ -63,6 +63,16 @@ func basesReady(ctx context.Context, w *world) (string, bool) {
 	return strings.Join(have, " "), true
 }
 
+func basesMissing(ctx context.Context, w *world) []string {
+	if _, err := w.debianSource(); err == nil {
+		return nil
+	}
+	if _, ok := basesReady(ctx, w); ok {
+		return nil
+	}
+	return []string{"Debian and root, of which the base images are made"}
+}
+
 func basesUp(ctx context.Context, w *world) error {
 	recipe, err := w.basesRecipe()
 	if err != nil {

@@ -6,8 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
-
-	"github.com/hullwright/hullwright/internal/errdefs"
 )
 
 // binfmtMisc is where the kernel's table of interpreters is mounted.
@@ -23,14 +21,18 @@ func binfmtReady(context.Context, *world) (string, bool) {
 	return binfmtMisc, true
 }
 
+func binfmtMissing(ctx context.Context, w *world) []string {
+	if _, ok := binfmtReady(ctx, w); ok || w.host.root {
+		return nil
+	}
+	return []string{binfmtMisc + ", which only root can mount"}
+}
+
 // binfmtUp mounts the table, as systemd does on most machines, and registers
 // nothing in it. Since Linux 6.7 the entries go with the last mount
 // (fs/binfmt_misc.c), so what a container registers in a mount of its own is
 // gone when the container is.
 func binfmtUp(_ context.Context, w *world) error {
-	if !w.host.root {
-		return errdefs.New(errdefs.Environment, "%s is not mounted, and only root can mount it", binfmtMisc)
-	}
 	if err := writeFile(w.state(binfmtMounted), nil, 0o644); err != nil {
 		return err
 	}

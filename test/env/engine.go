@@ -11,8 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/hullwright/hullwright/internal/errdefs"
 )
 
 //go:embed runc.sh
@@ -144,13 +142,19 @@ func engineReady(ctx context.Context, w *world) (string, bool) {
 	return fmt.Sprintf("engine %s at %s", version, host), true
 }
 
+func engineMissing(ctx context.Context, w *world) []string {
+	if _, ok := engineReady(ctx, w); ok || w.host.root {
+		return nil
+	}
+	if _, ok := w.foundEngine(ctx); ok {
+		return nil
+	}
+	return []string{"a Docker Engine that answers, since only root can start one; DOCKER_HOST is its address"}
+}
+
 func engineUp(ctx context.Context, w *world) error {
 	if host, ok := w.foundEngine(ctx); ok {
 		return writeFile(w.state("engine.host"), []byte(host+"\n"), 0o644)
-	}
-	if !w.host.root {
-		return errdefs.New(errdefs.Environment, "no engine answers, and only root can start one").
-			WithHint("start Docker, or set DOCKER_HOST")
 	}
 	if err := engineDown(ctx, w); err != nil {
 		return err
@@ -187,8 +191,9 @@ func engineDown(ctx context.Context, w *world) error {
 	if err := unmountBelow(w.engine("")); err != nil {
 		return err
 	}
-	// An engine that was killed leaves these, and would wait for their owner.
-	for _, name := range []string{w.engine("pid"), w.engine("docker.sock"), w.state("engine.host")} {
+	// An engine that was killed leaves its files. The next one would take a
+	// number in them, which a process not yet reaped may hold, for an owner.
+	for _, name := range []string{w.engine("pid"), w.engine("docker.sock"), w.engine("run/containerd/containerd.pid"), w.state("engine.host")} {
 		if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}

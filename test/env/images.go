@@ -82,6 +82,21 @@ func imagesReady(ctx context.Context, w *world) (string, bool) {
 	return strings.Join(have, " "), true
 }
 
+// imagesMissing names the images where they can be neither made nor, since the
+// engine has no way out or is not there yet, pulled.
+func imagesMissing(ctx context.Context, w *world) []string {
+	if _, err := w.debianSource(); err == nil {
+		return nil
+	}
+	if _, ok := w.foundEngine(ctx); ok {
+		return nil // it may pull them
+	}
+	if _, ok := imagesReady(ctx, w); ok {
+		return nil
+	}
+	return []string{"Debian and root, of which the images are made"}
+}
+
 func imagesUp(ctx context.Context, w *world) error {
 	recipe, err := w.imagesRecipe()
 	if err != nil {

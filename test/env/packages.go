@@ -15,10 +15,13 @@ type pkg struct {
 	proof string
 	// engine is whether an engine that answers makes it unnecessary.
 	engine bool
+	// some is whether only some of Debian's releases have it.
+	some bool
 }
 
 var packages = []pkg{
 	{name: "docker.io", proof: "dockerd", engine: true},
+	{name: "docker-cli", proof: "docker", some: true}, // since Debian 13 it is no part of docker.io
 	{name: "containerd", proof: "containerd", engine: true},
 	{name: "iptables", proof: "iptables", engine: true},
 	{name: "runc", proof: "runc"},                            // the process driver runs it too
@@ -95,6 +98,11 @@ func packagesUp(ctx context.Context, w *world) error {
 	}
 	args := []string{"install", "-q", "-y", "--no-install-recommends"}
 	for _, p := range w.absentPackages(ctx) {
+		if p.some {
+			if _, err := w.run(w.cmd(ctx, nil, "apt-cache", "show", p.name)); err != nil {
+				continue // this release has it in another package
+			}
+		}
 		args = append(args, p.name)
 	}
 	_, err := w.run(w.cmd(ctx, noninteractive, "apt-get", args...))

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"text/template"
 	"time"
 )
@@ -67,15 +68,19 @@ func registryReady(ctx context.Context, w *world) (string, bool) {
 }
 
 func registryUp(ctx context.Context, w *world) error {
-	last, err := w.registryDaemon()
-	if err != nil {
-		return err
-	}
 	if err := w.stop(ctx, "registry", 5*time.Second); err != nil { // one that hangs
 		return err
 	}
-	address, err := freeAddress(last.Address)
+	// The address outlives the process: builders and the engine know it.
+	last, err := os.ReadFile(w.state("registry.address"))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	address, err := freeAddress(strings.TrimSpace(string(last)))
 	if err != nil {
+		return err
+	}
+	if err := writeFile(w.state("registry.address"), []byte(address+"\n"), 0o644); err != nil {
 		return err
 	}
 	if err := writeFile(w.registry("config.yml"), registryFile(registryYAML, w.registry("data"), address), 0o644); err != nil {

@@ -39,13 +39,13 @@ func steps() []step {
 		// distribution's registry on the loopback, and a buildkitd.toml that knows it
 		{name: "registry", needs: []string{"tools"}, ready: registryReady, up: registryUp, down: registryDown},
 		// the kernel's table of interpreters, mounted and left as it is found
-		{name: "binfmt", ready: binfmtReady, up: binfmtUp, down: binfmtDown},
+		{name: "binfmt", ready: binfmtReady, missing: binfmtMissing, up: binfmtUp, down: binfmtDown},
 		// a Docker Engine: the one that answers, else one of our own
-		{name: "engine", needs: []string{"packages", "tools", "registry"}, ready: engineReady, up: engineUp, down: engineDown},
+		{name: "engine", needs: []string{"packages", "tools", "registry"}, ready: engineReady, missing: engineMissing, up: engineUp, down: engineDown},
 		// BuildKit's image and the emulators' image, in the engine
-		{name: "images", needs: []string{"engine"}, ready: imagesReady, up: imagesUp, clean: imagesClean},
+		{name: "images", needs: []string{"engine"}, ready: imagesReady, missing: imagesMissing, up: imagesUp, clean: imagesClean},
 		// base images and the Dockerfile frontend, in the registry
-		{name: "bases", needs: []string{"packages", "registry"}, ready: basesReady, up: basesUp},
+		{name: "bases", needs: []string{"packages", "registry"}, ready: basesReady, missing: basesMissing, up: basesUp},
 		// gitlab-ci-local, which runs .gitlab-ci.yml
 		{name: "gitlab", needs: []string{"packages"}, ready: gitlabReady, up: gitlabUp},
 	}
@@ -126,12 +126,9 @@ func requireAll(ctx context.Context, w *world, chosen []step) error {
 			continue
 		}
 		for _, m := range s.missing(ctx, w) {
-			errs = append(errs, errdefs.New(errdefs.Environment, "%s: missing %s", s.name, m))
+			errs = append(errs, errdefs.New(errdefs.Environment, "%s: missing %s", s.name, m).
+				WithHint("on Debian, as root, env installs and makes what is missing"))
 		}
-	}
-	if len(errs) > 0 {
-		errs = append(errs, errdefs.New(errdefs.Environment, "%d things are missing", len(errs)).
-			WithHint("on Debian, as root, env installs them itself"))
 	}
 	return errors.Join(errs...)
 }

@@ -89,7 +89,10 @@ func TestRequireAll(t *testing.T) {
 	if got := errdefs.KindOf(err).ExitCode(); got != errdefs.ExitEnvironment {
 		t.Errorf("exit code %d, want %d", got, errdefs.ExitEnvironment)
 	}
-	want := "one: missing a\none: missing b\nthree: missing c\n3 things are missing"
+	want := "one: missing a\none: missing b\nthree: missing c"
+	if hints := errdefs.Hints(err); len(hints) != 1 {
+		t.Errorf("hints %q, want one for all", hints)
+	}
 	if err == nil || err.Error() != want {
 		t.Errorf("error %q, want %q", err, want)
 	}
