@@ -397,6 +397,11 @@ func inspect(ctx context.Context, n *Node) error {
 	return nil
 }
 
+// Dial connects to a node's buildkitd. The caller closes the client.
+func (b *Builder) Dial(ctx context.Context, n Node) (*client.Client, error) {
+	return dial(ctx, n.conn)
+}
+
 func dial(ctx context.Context, conn connector) (*client.Client, error) {
 	return client.New(ctx, "", client.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
 		return conn.dial(ctx)

@@ -16,6 +16,8 @@ import (
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/client/llb"
 	engine "github.com/moby/moby/client"
+
+	"github.com/hullwright/hullwright/internal/setup/binfmt"
 )
 
 // real gives a manager of the test environment with a builder store of its
@@ -219,4 +221,79 @@ func TestRealBuilderOfBuildx(t *testing.T) {
 	solve(ctx, t, b)
 }
 
-var _ = v1.Platform{}
+func platforms3(t *testing.T) []v1.Platform {
+	t.Helper()
+	list, err := ParsePlatforms([]string{"linux/amd64", "linux/arm64", "linux/arm/v7"})
+	check(t, err)
+	return list
+}
+
+func emulated(t *testing.T, rows []Emulation) {
+	t.Helper()
+	for _, r := range rows {
+		if !r.Native && r.Emulator == "" || r.Node == "" {
+			t.Errorf("row %+v", r)
+		}
+	}
+}
+
+func TestRealEmulateProcess(t *testing.T) {
+	m, ctx := real(t), limited(t)
+	before := entries(t)
+	state := newState(t, m)
+	b, err := m.Ensure(ctx, Spec{Driver: Process}, state)
+	check(t, err)
+	start := time.Now()
+	rows, err := m.Emulate(ctx, b, platforms3(t), "", state)
+	t.Logf("%s: %+v", time.Since(start), rows)
+	check(t, err)
+	emulated(t, rows)
+	start = time.Now()
+	rows, err = m.Emulate(ctx, b, platforms3(t), "", state)
+	check(t, err)
+	t.Logf("again %s: %+v", time.Since(start), rows)
+	check(t, m.Teardown(ctx, state.Path()))
+	if after := entries(t); after != before {
+		t.Errorf("registrations before %s, after %s", before, after)
+	}
+}
+
+func entries(t *testing.T) string {
+	t.Helper()
+	list, err := binfmt.Registry{}.Entries()
+	check(t, err)
+	var names []string
+	for _, e := range list {
+		names = append(names, e.Name)
+	}
+	return strings.Join(names, " ")
+}
+
+func TestRealEmulateByImage(t *testing.T) {
+	m, ctx := real(t), limited(t)
+	before := entries(t)
+	state := newState(t, m)
+	b, err := m.Ensure(ctx, Spec{DriverOpts: map[string]string{"network": "host"}}, state)
+	check(t, err)
+	want, err := ParsePlatforms([]string{"linux/riscv64", "linux/s390x"})
+	check(t, err)
+	p := []*proof{}
+	rows := []Emulation{place(b, want[0]), place(b, want[1])}
+	for i := range rows {
+		p = append(p, &proof{row: &rows[i], node: b.node(rows[i].Node)})
+	}
+	if strings.Contains(before, "qemu-riscv64") || strings.Contains(before, "qemu-s390x") {
+		t.Skip("this machine has the registrations already")
+	}
+	check(t, m.installImages(ctx, p, DefaultBinfmtImage, state))
+	prove(ctx, p)
+	for _, p := range p {
+		if p.err != nil || !p.row.Added {
+			t.Errorf("%s: %v (%s)", p.row.Platform, p.err, p.next)
+		}
+	}
+	check(t, m.Teardown(ctx, state.Path()))
+	if after := entries(t); after != before {
+		t.Errorf("registrations before %s, after %s", before, after)
+	}
+}

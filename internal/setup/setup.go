@@ -7,12 +7,10 @@
 package setup
 
 import (
-	"context"
 	"io"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/moby/buildkit/client"
 )
 
 // The drivers.
@@ -73,24 +71,11 @@ type Builder struct {
 	Made bool
 }
 
-// Dial connects to a node's buildkitd. The caller closes the client.
-func (b *Builder) Dial(ctx context.Context, n Node) (*client.Client, error) {
-	return dial(ctx, n.conn)
-}
-
-// Emulate makes every platform in want buildable that no node of b runs, and
-// proves each by running a program in a build. It gives what it found and did,
-// a row a platform in want. image is the binfmt image for hosts without
-// emulators of their own.
-func (m *Manager) Emulate(ctx context.Context, b *Builder, want []v1.Platform, image string, state *State) ([]Emulation, error) {
-	return nil, nil
-}
-
 // Emulation is how a platform runs on a builder.
 type Emulation struct {
 	Platform v1.Platform
 	Node     string // of Builder.Nodes
 	Native   bool
 	Added    bool   // this run registered the emulator
-	Emulator string // the interpreter's path; empty where native
+	Emulator string // the interpreter, for people; empty where native or where nothing runs it
 }

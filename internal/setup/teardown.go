@@ -44,7 +44,7 @@ func (m *Manager) Teardown(ctx context.Context, path string) error {
 func (m *Manager) undo(ctx context.Context, s *State, mark int) error {
 	var faults []error
 	for _, e := range slices.Backward(s.made(mark)) {
-		err := m.undoOne(ctx, e, s.nonce())
+		err := m.undoOne(ctx, e, s)
 		switch {
 		case err == nil:
 			m.stepf("removed %s %s", e.Kind, e.ID)
@@ -61,7 +61,8 @@ func (m *Manager) undo(ctx context.Context, s *State, mark int) error {
 	return errors.Join(faults...)
 }
 
-func (m *Manager) undoOne(ctx context.Context, e entry, nonce string) error {
+func (m *Manager) undoOne(ctx context.Context, e entry, s *State) error {
+	nonce := s.nonce()
 	switch e.Kind {
 	case kindBuilder:
 		return m.removeBuilder(ctx, e, nonce)
@@ -75,6 +76,12 @@ func (m *Manager) undoOne(ctx context.Context, e entry, nonce string) error {
 		return m.stopDaemon(ctx, e.ID, nonce)
 	case kindDirectory:
 		return m.removeDir(ctx, e.ID, nonce)
+	case kindBinfmt:
+		return undoBinfmt(e)
+	case kindBinfmtImage:
+		return m.undoBinfmtImage(ctx, e, s)
+	case kindMount:
+		return undoMount(e)
 	}
 	return errdefs.New(errdefs.BadInput, "unknown kind %q", e.Kind)
 }

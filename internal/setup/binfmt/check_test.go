@@ -1,0 +1,131 @@
+package binfmt
+
+import (
+	"bytes"
+	"debug/elf"
+	"errors"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"testing"
+)
+
+// TestCheckIsProgram holds the table's hand-made files against Go's own reader.
+func TestCheckIsProgram(t *testing.T) {
+	for _, arch := range slices.Sorted(maps.Keys(programs)) {
+		t.Run(arch, func(t *testing.T) {
+			file, ok := Check(arch)
+			if !ok {
+				t.Fatal("no check")
+			}
+			f, err := elf.NewFile(bytes.NewReader(file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := programs[arch]
+			if f.Class != p.class || f.ByteOrder != p.order || f.Machine != p.machine || f.Type != elf.ET_EXEC {
+				t.Errorf("header %+v", f.FileHeader)
+			}
+			if len(f.Progs) != 1 || f.Progs[0].Type != elf.PT_LOAD || f.Progs[0].Filesz != uint64(len(file)) {
+				t.Fatalf("segments %+v", f.Progs)
+			}
+			if entry := f.Entry - f.Progs[0].Vaddr; len(p.code)/2 != len(file)-int(entry) {
+				t.Errorf("entry at %d of %d bytes, of which %d are code", entry, len(file), len(p.code)/2)
+			}
+		})
+	}
+}
+
+func TestRunNative(t *testing.T) {
+	if _, ok := Check(runtime.GOARCH); !ok || runtime.GOOS != "linux" {
+		t.Skipf("no check for %s/%s", runtime.GOOS, runtime.GOARCH)
+	}
+	if err := Run(t.Context(), t.TempDir(), runtime.GOARCH); err != nil {
+		t.Error(err)
+	}
+	if err := Run(t.Context(), t.TempDir(), "pdp11"); !errors.Is(err, ErrUnproved) {
+		t.Errorf("got %v", err)
+	}
+	if err := Run(t.Context(), "/proc", runtime.GOARCH); !errors.Is(err, ErrUnproved) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestCheckNative tries the native check with wrong arguments.
+func TestCheckNative(t *testing.T) {
+	file, ok := Check(runtime.GOARCH)
+	if !ok || runtime.GOOS != "linux" {
+		t.Skipf("no check for %s/%s", runtime.GOOS, runtime.GOARCH)
+	}
+	path := write(t, file)
+	for _, tt := range checkCases {
+		tt.run(t, exec.Command(path, tt.args...), tt.exit)
+	}
+}
+
+var checkCases = []checkCase{
+	{"right", Args, 0},
+	{"none", nil, 21},
+	{"shifted", []string{"b c", "d"}, 21},
+	{"split", []string{"a", "b", "c", "d"}, 21},
+	{"other", []string{"a", "b", "d"}, 21},
+	{"longer", []string{"a", "b cd", "d"}, 21},
+	{"second", []string{"d"}, 0},
+	{"second other", []string{"x"}, 21},
+}
+
+type checkCase struct {
+	name string
+	args []string
+	exit int
+}
+
+func (tt checkCase) run(t *testing.T, cmd *exec.Cmd, want int) {
+	t.Run(tt.name, func(t *testing.T) {
+		err := cmd.Run()
+		var exit *exec.ExitError
+		if err != nil && !errors.As(err, &exit) {
+			t.Fatal(err)
+		}
+		if got := cmd.ProcessState.ExitCode(); got != want {
+			t.Errorf("exit code %d, want %d (%s)", got, want, cmd.ProcessState)
+		}
+	})
+}
+
+func write(t *testing.T, file []byte) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "check")
+	if err := os.WriteFile(path, file, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// TestCheckEmulated runs the foreign checks with the emulators themselves,
+// without any registration. What they then can't do is start themselves again.
+func TestCheckEmulated(t *testing.T) {
+	for _, arch := range slices.Sorted(maps.Keys(programs)) {
+		emulator := "/usr/bin/" + Name(arch) + "-static"
+		if _, err := os.Stat(emulator); err != nil || arch == runtime.GOARCH {
+			t.Logf("%s: not tried, since it is native or there is no %s", arch, emulator)
+			continue
+		}
+		t.Run(arch, func(t *testing.T) {
+			file, _ := Check(arch)
+			path := write(t, file)
+			for _, tt := range checkCases[1:] {
+				tt.run(t, exec.Command(emulator, append([]string{path}, tt.args...)...), tt.exit)
+			}
+			cmd := exec.Command(emulator, append([]string{path}, Args...)...)
+			cmd.Run()
+			// 0 where this machine has a registration, or runs 386 by itself.
+			if got := cmd.ProcessState.ExitCode(); got != 22 && got != 0 {
+				t.Errorf("exit code %d, want 22: the arguments are right, and the kernel does not start it again", got)
+			}
+		})
+	}
+}

@@ -1,0 +1,202 @@
+package setup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/client/llb"
+	gateway "github.com/moby/buildkit/frontend/gateway/pb"
+	"github.com/moby/buildkit/solver/pb"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/hullwright/hullwright/internal/errdefs"
+	"github.com/hullwright/hullwright/internal/setup/binfmt"
+)
+
+// DefaultBinfmtImage is the image that registers emulators on a machine that
+// has none of its own. docker/setup-qemu-action takes :latest of it.
+const DefaultBinfmtImage = "docker.io/tonistiigi/binfmt:qemu-v10.2.3-68"
+
+// Emulate makes every platform in want buildable that no node of b runs, and
+// proves each by running a program in a build. It gives what it found and did,
+// a row a platform in want; those that are proved it adds to the node's
+// platforms. image is the binfmt image for hosts without emulators of their
+// own; empty is DefaultBinfmtImage.
+//
+// A platform that can't be emulated is an errdefs.Environment, joined with the
+// others; its row has no emulator. A builder is not restarted for a new
+// registration: buildkitd lists it late (it keeps the list for up to an hour)
+// but runs it at once.
+func (m *Manager) Emulate(ctx context.Context, b *Builder, want []v1.Platform, image string, state *State) ([]Emulation, error) {
+	if image == "" {
+		image = DefaultBinfmtImage
+	}
+	rows := make([]Emulation, len(want))
+	var todo []*proof
+	for i, p := range want {
+		rows[i] = place(b, p)
+		switch _, ok := binfmt.Check(p.Architecture); {
+		case rows[i].Native:
+		case p.OS != "linux":
+			m.stepf("skipping emulation of %s: only Linux programs can be emulated", p)
+		case !ok:
+			m.stepf("skipping emulation of %s: there is no program to prove it with", p)
+		default:
+			todo = append(todo, &proof{row: &rows[i], node: b.node(rows[i].Node)})
+		}
+	}
+	prove(ctx, todo)
+	broken := slices.DeleteFunc(slices.Clone(todo), func(p *proof) bool { return p.err == nil })
+	if len(broken) > 0 && ctx.Err() == nil {
+		if err := m.install(ctx, b, broken, image, state); err != nil {
+			return rows, err
+		}
+		prove(ctx, slices.DeleteFunc(slices.Clone(broken), func(p *proof) bool { return !p.retry }))
+	}
+	if ctx.Err() != nil {
+		return rows, ctx.Err()
+	}
+	var faults []error
+	for _, p := range broken {
+		if p.err != nil {
+			faults = append(faults, p.fault())
+		}
+	}
+	m.settle(rows, todo)
+	return rows, errors.Join(faults...)
+}
+
+// proof is one platform that a node is to emulate, and how that went.
+type proof struct {
+	row  *Emulation
+	node *Node
+	err  error // why it does not work
+	next string
+	// retry is whether there is reason to think that it works by now.
+	retry bool
+}
+
+// fault tells what was found, and what to do.
+func (p *proof) fault() error {
+	err := errdefs.New(errdefs.Environment, "emulation of %s on node %s: %w", p.row.Platform, p.node.Name, p.err)
+	if p.row.Emulator != "" {
+		err = errdefs.New(errdefs.Environment, "emulation of %s on node %s is broken: registered is %s: %w",
+			p.row.Platform, p.node.Name, p.row.Emulator, p.err)
+	}
+	p.row.Emulator = ""
+	return err.WithHint("%s", p.next)
+}
+
+// place chooses the node for a platform: one that runs it natively, one that
+// says that it can run it, or the first.
+func place(b *Builder, p v1.Platform) Emulation {
+	row := Emulation{Platform: p, Node: b.Nodes[0].Name}
+	lists := func(n Node) bool {
+		return slices.ContainsFunc(n.Platforms, func(o v1.Platform) bool { return native(o, p) })
+	}
+	if i := slices.IndexFunc(b.Nodes, lists); i >= 0 {
+		row.Node = b.Nodes[i].Name
+	}
+	for _, n := range b.Nodes {
+		if len(n.Platforms) > 0 && native(n.Platforms[0], p) && lists(n) {
+			row.Node, row.Native = n.Name, true
+			break
+		}
+	}
+	return row
+}
+
+func (b *Builder) node(name string) *Node {
+	i := slices.IndexFunc(b.Nodes, func(n Node) bool { return n.Name == name })
+	return &b.Nodes[i]
+}
+
+// prove tries all at the same time.
+func prove(ctx context.Context, list []*proof) {
+	var eg errgroup.Group
+	eg.SetLimit(4)
+	for _, p := range list {
+		eg.Go(func() error {
+			p.err = proveOne(ctx, p.node, p.row.Platform)
+			return nil
+		})
+	}
+	eg.Wait()
+}
+
+// proveOne runs the check in a build. It is not taken from the cache, and
+// leaves no trace in the builder's history.
+func proveOne(ctx context.Context, n *Node, p v1.Platform) error {
+	c, err := dial(ctx, n.conn)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	def, err := checkBuild(ctx, p)
+	if err != nil {
+		return err
+	}
+	_, err = c.Solve(ctx, def, client.SolveOpt{Internal: true}, nil)
+	var exit *gateway.ExitError
+	if errors.As(err, &exit) && exit.ExitCode < gateway.UnknownExitStatus {
+		return errors.New(binfmt.Explain(int(exit.ExitCode)))
+	}
+	if err != nil && strings.Contains(err.Error(), "exec format error") {
+		return errNoEmulator
+	}
+	return err
+}
+
+// errNoEmulator is that nothing runs the platform's programs.
+var errNoEmulator = errors.New("no emulator: exec format error")
+
+func checkBuild(ctx context.Context, p v1.Platform) (*llb.Definition, error) {
+	file, ok := binfmt.Check(p.Architecture)
+	if !ok {
+		return nil, fmt.Errorf("no check for architecture %s", p.Architecture)
+	}
+	const path = "/check"
+	return llb.Scratch().
+		File(llb.Mkfile(path, 0o755, file)).
+		Run(
+			llb.Args(append([]string{path}, binfmt.Args...)),
+			llb.Network(pb.NetMode_NONE),
+			llb.IgnoreCache,
+			llb.WithCustomNamef("prove that %s runs", p),
+		).
+		Marshal(ctx, llb.Platform(toOCI(p)))
+}
+
+// settle completes the rows and the nodes with what was proved, and prints it.
+func (m *Manager) settle(rows []Emulation, todo []*proof) {
+	for i := range rows {
+		if r := &rows[i]; r.Native {
+			m.stepf("%s: native on %s", r.Platform, r.Node)
+		}
+	}
+	for _, p := range todo {
+		if p.err != nil {
+			continue
+		}
+		r := p.row
+		if r.Emulator == "" {
+			r.Emulator = m.emulatorOf(r.Platform.Architecture)
+		}
+		p.node.Platforms = merge(p.node.Platforms, []v1.Platform{r.Platform})
+		m.stepf("%s: emulated on %s by %s", r.Platform, r.Node, r.Emulator)
+	}
+}
+
+// emulatorOf names what ran a check that needed no registration of ours:
+// BuildKit's images have emulators that buildkitd starts by itself.
+func (m *Manager) emulatorOf(arch string) string {
+	if e, ok, err := (binfmt.Registry{}).Handler(arch); err == nil && ok {
+		return e.Interpreter
+	}
+	return "buildkit-" + binfmt.Name(arch)
+}

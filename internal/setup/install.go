@@ -1,0 +1,398 @@
+package setup
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/moby/moby/api/types/container"
+	engine "github.com/moby/moby/client"
+
+	"github.com/hullwright/hullwright/internal/errdefs"
+	"github.com/hullwright/hullwright/internal/setup/binfmt"
+)
+
+// install registers emulators for platforms that could not be proved: the
+// host's own, where the node shares its kernel and we may, else the image's
+// through the engine. A platform that somebody registered already, and that yet
+// does not work, is left as it is and reported.
+func (m *Manager) install(ctx context.Context, b *Builder, broken []*proof, image string, state *State) error {
+	var foreign []*proof
+	for _, p := range broken {
+		local, err := m.sharesKernel(ctx, p.node)
+		if err != nil {
+			return err
+		}
+		if !local {
+			foreign = append(foreign, p)
+			continue
+		}
+		done, err := m.installHost(ctx, p, state)
+		if err != nil {
+			return err
+		}
+		if !done {
+			foreign = append(foreign, p)
+		}
+	}
+	return m.installImages(ctx, foreign, image, state)
+}
+
+// sharesKernel is whether a registration on this machine is one for the node.
+func (m *Manager) sharesKernel(ctx context.Context, n *Node) (bool, error) {
+	c, ok := n.conn.(*containerNode)
+	if !ok {
+		return kernel() != "", nil
+	}
+	api, err := m.engine(c.node.Endpoint)
+	if err != nil {
+		return false, err
+	}
+	defer api.Close()
+	info, err := api.Info(ctx, engine.InfoOptions{})
+	if err != nil {
+		return false, errdefs.New(errdefs.Environment, "engine %s: %w", c.node.Endpoint, err)
+	}
+	// An engine on a local socket may live in a virtual machine, and we in a
+	// container: both show in the names of host and kernel.
+	name, err := os.Hostname()
+	return err == nil && info.Info.Name == name && info.Info.KernelVersion == kernel(), nil
+}
+
+// installHost registers the host's own emulator for a platform. It is false
+// where the host has none, or we have no right to.
+func (m *Manager) installHost(ctx context.Context, p *proof, state *State) (bool, error) {
+	registry, arch := binfmt.Registry{}, p.row.Platform.Architecture
+	handler, found, err := registry.Handler(arch)
+	if err != nil {
+		return false, errdefs.New(errdefs.Environment, "binfmt_misc: %w", err)
+	}
+	if found {
+		return m.found(ctx, p, handler), nil
+	}
+	lines := binfmt.Emulators("/", arch)
+	if len(lines) == 0 {
+		p.next = "install emulators (apt-get install qemu-user-static), or start an engine that can run the binfmt image"
+		return false, nil
+	}
+	if os.Geteuid() != 0 {
+		p.next = "run once as root, who may register the emulators that are installed, or use driver docker-container"
+		return false, nil
+	}
+	if err := m.mountRegistry(registry, state); err != nil {
+		return false, err
+	}
+	for _, l := range lines {
+		if err := m.tryLine(ctx, registry, l, arch, p, state); err != nil {
+			return false, err
+		}
+		if p.retry {
+			break
+		}
+	}
+	return true, nil
+}
+
+// found judges an entry that is there. One that this run added for another
+// platform of the architecture serves this one too.
+func (m *Manager) found(ctx context.Context, p *proof, e binfmt.Entry) bool {
+	p.row.Emulator = fmt.Sprintf("%s (flags %s)", e.Interpreter, e.Flags)
+	p.next = fmt.Sprintf("remove that registration (echo -1 > %s/%s), then try again", binfmt.Dir, e.Name)
+	if !strings.Contains(e.Flags, "F") {
+		p.next += "; without flag F it does not work in containers"
+	}
+	p.retry = binfmt.Run(ctx, m.tmp(), p.row.Platform.Architecture) == nil
+	return true
+}
+
+func (m *Manager) tmp() string {
+	if dir := m.host.Environ["TMPDIR"]; dir != "" {
+		return dir
+	}
+	return os.TempDir()
+}
+
+func (m *Manager) mountRegistry(r binfmt.Registry, state *State) error {
+	if r.Mounted() {
+		return nil
+	}
+	if err := state.record(entry{Kind: kindMount, ID: binfmt.Dir}); err != nil {
+		return err
+	}
+	m.stepf("mounting binfmt_misc on %s", binfmt.Dir)
+	if err := r.Mount(); err != nil {
+		return errdefs.New(errdefs.Environment, "%w", err).
+			WithHint("run on the machine itself or in a privileged container; the kernel module is binfmt_misc")
+	}
+	return nil
+}
+
+// tryLine registers one line, and takes it back where it does not work.
+func (m *Manager) tryLine(ctx context.Context, r binfmt.Registry, l binfmt.Line, arch string, p *proof, state *State) error {
+	e := entry{Kind: kindBinfmt, ID: l.Name, Detail: l.String()}
+	if err := state.record(e); err != nil {
+		return err
+	}
+	m.stepf("registering %s for %s (flags %s)", l.Interpreter, p.row.Platform, l.Flags)
+	err := r.Register(l)
+	if errors.Is(err, fs.ErrExist) { // another run was quicker: it is theirs
+		p.retry, p.row.Emulator = true, l.Name
+		return state.forget(e)
+	}
+	if err == nil {
+		err = binfmt.Run(ctx, m.tmp(), arch)
+	}
+	if err == nil || errors.Is(err, binfmt.ErrUnproved) { // the build will tell
+		p.retry, p.row.Added, p.row.Emulator = true, true, l.Interpreter
+		return nil
+	}
+	p.err = fmt.Errorf("%s with flags %s: %w", l.Interpreter, l.Flags, err)
+	p.next = "install other emulators, or name an image with image"
+	m.stepf("taking back %s: %v", l.Name, err)
+	if err := r.Remove(l); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return errdefs.New(errdefs.Environment, "%w", err)
+	}
+	return state.forget(e)
+}
+
+// installImages registers the image's emulators, an engine at a time.
+func (m *Manager) installImages(ctx context.Context, list []*proof, image string, state *State) error {
+	byEngine := map[string][]*proof{}
+	for _, p := range list {
+		endpoint, err := m.engineOf(ctx, p.node)
+		if err != nil {
+			p.next = strings.Trim(p.next+"; no engine for the binfmt image: "+firstLine(err.Error()), "; ")
+			continue
+		}
+		byEngine[endpoint] = append(byEngine[endpoint], p)
+	}
+	for endpoint, proofs := range byEngine {
+		if err := m.installImage(ctx, endpoint, proofs, image, state); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// engineOf is the engine whose machine runs a node: its own, or for a node that
+// runs beside us the current one, if that is here.
+func (m *Manager) engineOf(ctx context.Context, n *Node) (string, error) {
+	if c, ok := n.conn.(*containerNode); ok {
+		return c.node.Endpoint, nil
+	}
+	endpoint, err := m.currentEndpoint()
+	if err != nil {
+		return "", err
+	}
+	if err := m.ping(ctx, endpoint); err != nil {
+		return "", err
+	}
+	here, err := m.sharesKernel(ctx, &Node{conn: &containerNode{m: m, node: groupNode{Endpoint: endpoint}}})
+	if err == nil && !here {
+		err = fmt.Errorf("engine %s is on another machine", endpoint)
+	}
+	return endpoint, err
+}
+
+func (m *Manager) installImage(ctx context.Context, endpoint string, proofs []*proof, image string, state *State) error {
+	r := imageRunner{m: m, endpoint: endpoint, image: image, state: state}
+	if err := r.pull(ctx); err != nil {
+		return err
+	}
+	before, err := r.run(ctx)
+	if err != nil {
+		return err
+	}
+	var archs, names []string
+	for _, p := range proofs {
+		arch := p.row.Platform.Architecture
+		name := binfmt.Name(arch)
+		if slices.Contains(before.Emulators, name) {
+			p.row.Emulator = name
+			p.next = fmt.Sprintf("remove that registration (docker run --rm --privileged %s --uninstall %s), then try again", image, name)
+			continue
+		}
+		p.row.Added = true
+		if !slices.Contains(archs, arch) {
+			archs, names = append(archs, arch), append(names, name)
+		}
+	}
+	if len(archs) == 0 {
+		return nil
+	}
+	err = state.record(entry{Kind: kindBinfmtImage, ID: strings.Join(names, ","), Where: endpoint, Detail: image})
+	if err != nil {
+		return err
+	}
+	m.stepf("registering %s with image %s", strings.Join(archs, ","), image)
+	after, err := r.run(ctx, "--install", strings.Join(archs, ","))
+	if err != nil {
+		return err
+	}
+	// The image's program ends well even where it registered nothing.
+	for _, p := range proofs {
+		name := binfmt.Name(p.row.Platform.Architecture)
+		if p.row.Added && !slices.Contains(after.Emulators, name) {
+			p.row.Added = false
+			p.next = fmt.Sprintf("image %s registered no %s: name another with image, or install qemu-user-static", image, name)
+		} else if p.row.Added {
+			p.retry = true
+			p.row.Emulator = name + " of " + image
+		}
+	}
+	return nil
+}
+
+// imageRunner runs the binfmt image's program on an engine's machine.
+type imageRunner struct {
+	m        *Manager
+	endpoint string
+	image    string
+	state    *State
+}
+
+// listing is what the program prints at its end.
+type listing struct {
+	Supported []string `json:"supported"`
+	Emulators []string `json:"emulators"`
+}
+
+func (r imageRunner) pull(ctx context.Context) error {
+	api, err := r.m.engine(r.endpoint)
+	if err != nil {
+		return err
+	}
+	defer api.Close()
+	// A tag that is here already is good enough to register from; unlike a
+	// builder's image it is not one that moves.
+	if _, err := api.ImageInspect(ctx, r.image); err == nil {
+		return nil
+	}
+	r.m.stepf("pulling image %s", r.image)
+	if err := r.m.pull(ctx, api, r.image); err != nil {
+		return errdefs.New(errdefs.Environment, "pull image %s: %w", r.image, err).
+			WithHint("install qemu-user-static on the builder's machine, or name another image with image")
+	}
+	return nil
+}
+
+func (r imageRunner) run(ctx context.Context, args ...string) (listing, error) {
+	var found listing
+	out, err := r.output(ctx, args)
+	if err != nil {
+		return found, errdefs.New(errdefs.Environment, "run image %s: %w", r.image, err)
+	}
+	// Its complaints come before, on the other stream.
+	if err := json.Unmarshal([]byte(out[max(0, strings.Index(out, "{")):]), &found); err != nil {
+		return found, errdefs.New(errdefs.Environment, "run image %s: expected a list of emulators, found %q: %w", r.image, out, err)
+	}
+	return found, nil
+}
+
+func (r imageRunner) output(ctx context.Context, args []string) (_ string, err error) {
+	api, err := r.m.engine(r.endpoint)
+	if err != nil {
+		return "", err
+	}
+	defer api.Close()
+	nonce := r.state.nonce()
+	name := "hullwright-binfmt-" + nonce[:8] + "-" + newNonce(3)
+	e := entry{Kind: kindContainer, ID: name, Where: r.endpoint}
+	if err := r.state.record(e); err != nil {
+		return "", err
+	}
+	defer func() {
+		rmErr := r.m.removeContainer(context.WithoutCancel(ctx), r.endpoint, name, nonce)
+		if rmErr == nil || errors.Is(rmErr, errGone) {
+			rmErr = r.state.forget(e)
+		}
+		err = errors.Join(err, rmErr)
+	}()
+	_, err = api.ContainerCreate(ctx, engine.ContainerCreateOptions{
+		Name:       name,
+		Config:     &container.Config{Image: r.image, Cmd: args, Labels: map[string]string{labelNonce: nonce}},
+		HostConfig: &container.HostConfig{Privileged: true, NetworkMode: "none"},
+	})
+	if err != nil {
+		return "", err
+	}
+	return runToEnd(ctx, api, name)
+}
+
+// runToEnd runs a container that was made, and gives its log.
+func runToEnd(ctx context.Context, api *engine.Client, name string) (string, error) {
+	wait := api.ContainerWait(ctx, name, engine.ContainerWaitOptions{Condition: container.WaitConditionNextExit})
+	if _, err := api.ContainerStart(ctx, name, engine.ContainerStartOptions{}); err != nil {
+		return "", err
+	}
+	var code int64
+	select {
+	case err := <-wait.Error:
+		return "", err
+	case end := <-wait.Result:
+		code = end.StatusCode
+	}
+	log, err := containerLog(ctx, api, name)
+	if err == nil && code != 0 {
+		err = fmt.Errorf("exit code %d: %s", code, lastLines(log))
+	}
+	return log, err
+}
+
+// undoBinfmt removes a registration that this program wrote.
+func undoBinfmt(e entry) error {
+	line, err := binfmt.ParseLine(e.Detail)
+	if err != nil || line.Name != e.ID {
+		return errdefs.New(errdefs.Denied, "registration %s: the state file does not say what it was", e.ID)
+	}
+	err = binfmt.Registry{}.Remove(line)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return errGone
+	case errors.Is(err, binfmt.ErrOther):
+		return errNotOurs
+	}
+	return err
+}
+
+// undoMount unmounts binfmt_misc where nobody else registered anything since.
+func undoMount(e entry) error {
+	if e.ID != binfmt.Dir {
+		return errdefs.New(errdefs.Denied, "%s is no mount point of binfmt_misc", e.ID)
+	}
+	registry := binfmt.Registry{}
+	if !registry.Mounted() {
+		return errGone
+	}
+	if err := registry.Unmount(); errors.Is(err, binfmt.ErrOther) {
+		return errNotOurs
+	} else if err != nil {
+		return err
+	}
+	return nil
+}
+
+// undoBinfmtImage has the image remove what it registered.
+func (m *Manager) undoBinfmtImage(ctx context.Context, e entry, state *State) error {
+	for name := range strings.SplitSeq(e.ID, ",") {
+		if arch, ok := strings.CutPrefix(name, "qemu-"); !ok || strings.ContainsAny(arch, "*?[") {
+			return errdefs.New(errdefs.Denied, "%q is no registration of the binfmt image", e.ID)
+		}
+	}
+	r := imageRunner{m: m, endpoint: e.Where, image: e.Detail, state: state}
+	after, err := r.run(ctx, "--uninstall", e.ID)
+	if err != nil {
+		return err
+	}
+	for name := range strings.SplitSeq(e.ID, ",") {
+		if slices.Contains(after.Emulators, name) {
+			return errdefs.New(errdefs.Environment, "image %s did not remove %s", e.Detail, name)
+		}
+	}
+	return nil
+}
