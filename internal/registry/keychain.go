@@ -54,25 +54,19 @@ func (k *keychain) ResolveContext(ctx context.Context, target authn.Resource) (a
 		return nil, err
 	}
 	for _, file := range files {
-		// Credentials may be kept for one repository or for the whole registry.
-		for _, key := range []string{target.String(), target.RegistryStr()} {
-			if key == name.DefaultRegistry {
-				key = authn.DefaultAuthKey
-			}
-			login, err := k.login(ctx, file, key)
-			if err != nil {
-				return nil, err
-			}
-			login.ServerAddress = "" // set even where nothing was found
-			if login != (types.AuthConfig{}) {
-				return authn.FromConfig(authn.AuthConfig{
-					Username:      login.Username,
-					Password:      login.Password,
-					Auth:          login.Auth,
-					IdentityToken: login.IdentityToken,
-					RegistryToken: login.RegistryToken,
-				}), nil
-			}
+		login, err := k.login(ctx, file, target)
+		if err != nil {
+			return nil, err
+		}
+		login.ServerAddress = "" // set even where nothing was found
+		if login != (types.AuthConfig{}) {
+			return authn.FromConfig(authn.AuthConfig{
+				Username:      login.Username,
+				Password:      login.Password,
+				Auth:          login.Auth,
+				IdentityToken: login.IdentityToken,
+				RegistryToken: login.RegistryToken,
+			}), nil
 		}
 	}
 	return authn.Anonymous, nil
@@ -137,10 +131,20 @@ func load(path string) (*configfile.ConfigFile, error) {
 	return file, nil
 }
 
-// login is what file keeps for a key: by its helper where it names one. It
-// does not go through configfile's own store, which reads the process's
-// environment.
-func (k *keychain) login(ctx context.Context, file *configfile.ConfigFile, key string) (types.AuthConfig, error) {
+// login is what file keeps for a target: of the repository, as podman has it,
+// or of its registry; the latter by a helper where file names one. It does not
+// go through configfile's own store, which reads the process's environment.
+func (k *keychain) login(ctx context.Context, file *configfile.ConfigFile, target authn.Resource) (types.AuthConfig, error) {
+	login := file.AuthConfigs[target.String()]
+	// Beside a helper docker keeps an entry that is empty but for its address.
+	login.ServerAddress = ""
+	if login != (types.AuthConfig{}) {
+		return login, nil
+	}
+	key := target.RegistryStr()
+	if key == name.DefaultRegistry {
+		key = authn.DefaultAuthKey
+	}
 	helper := file.CredentialsStore
 	if h, ok := file.CredentialHelpers[key]; ok {
 		helper = h
@@ -148,6 +152,11 @@ func (k *keychain) login(ctx context.Context, file *configfile.ConfigFile, key s
 	if helper == "" {
 		return configcredentials.NewFileStore(file).Get(key)
 	}
+	return k.help(ctx, helper, key)
+}
+
+// help asks a credential helper.
+func (k *keychain) help(ctx context.Context, helper, key string) (types.AuthConfig, error) {
 	if !helperName.MatchString(helper) {
 		return types.AuthConfig{}, fmt.Errorf("credential helper %q: no such name is allowed", helper)
 	}
