@@ -21,7 +21,7 @@ type step struct {
 	ready func(context.Context, *world) (text string, ok bool)
 	// missing names what up needs and the machine lacks.
 	missing func(context.Context, *world) []string
-	// up makes the part, or returns a skip.
+	// up makes the part. It is left out where the part is ready, which is said.
 	up func(context.Context, *world) error
 	// down stops what up started; nil is nothing to stop.
 	down func(context.Context, *world) error
@@ -49,14 +49,6 @@ func steps() []step {
 		// gitlab-ci-local, which runs .gitlab-ci.yml
 		{name: "gitlab", needs: []string{"packages"}, ready: gitlabReady, up: gitlabUp},
 	}
-}
-
-// errSkip is a step that was left out.
-var errSkip = errors.New("left out")
-
-// skip leaves a step out, with the reason that is printed. In CI it is a failure.
-func skip(format string, args ...any) error {
-	return fmt.Errorf("%w: "+format, append([]any{errSkip}, args...)...)
 }
 
 // choose gives the steps of these names and all that they need, in order. No
@@ -141,11 +133,7 @@ func upOne(ctx context.Context, w *world, s step) error {
 		return nil
 	}
 	fmt.Fprintf(w.out, "%-9s ...\n", s.name)
-	switch err := s.up(ctx, w); {
-	case errors.Is(err, errSkip) && !w.ci:
-		w.say(s, start, err.Error())
-		return nil
-	case err != nil:
+	if err := s.up(ctx, w); err != nil {
 		return &errdefs.Error{Kind: kindOr(err, errdefs.Environment), Err: fmt.Errorf("%s: %w", s.name, err)}
 	}
 	text, ok := s.ready(ctx, w)

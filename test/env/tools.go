@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -160,17 +159,6 @@ func (w *world) stamp(part, recipe string) error {
 func (w *world) stamped(part, recipe string) bool {
 	raw, err := os.ReadFile(w.state(part + ".recipe"))
 	return err == nil && strings.TrimSpace(string(raw)) == recipe
-}
-
-// hashFile adds a file's content to a hash.
-func hashFile(h io.Writer, path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	_, err = io.Copy(h, f)
-	return err
 }
 
 // symlink makes or replaces a link.

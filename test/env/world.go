@@ -23,7 +23,6 @@ type world struct {
 	repo    string // the clone's root, where tools/ lies
 	environ map[string]string
 	host    host
-	ci      bool
 	out     io.Writer // one line a step
 }
 
@@ -55,7 +54,7 @@ func newWorld(environ []string, stdout io.Writer) (*world, error) {
 	}
 	h := parseRelease(string(release))
 	h.root = os.Geteuid() == 0
-	return &world{layout: l, repo: repo, environ: vars, host: h, ci: vars["CI"] == "true", out: stdout}, nil
+	return &world{layout: l, repo: repo, environ: vars, host: h, out: stdout}, nil
 }
 
 // parseRelease reads an os-release file.
