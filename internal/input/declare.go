@@ -15,6 +15,7 @@ var kinds = map[reflect.Type]string{
 	reflect.TypeFor[int]():           "int",
 	reflect.TypeFor[time.Duration](): "duration",
 	reflect.TypeFor[Lines]():         "lines",
+	reflect.TypeFor[[]string]():      "lines", // for packages that this one's floor is closed to
 	reflect.TypeFor[Words]():         "words",
 	reflect.TypeFor[Records]():       "records",
 	reflect.TypeFor[Text]():          "text",

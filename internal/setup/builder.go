@@ -260,7 +260,8 @@ func (m *Manager) chooseDriver(ctx context.Context, spec Spec, endpoint string) 
 }
 
 // Find gives the builder of a name, booted; an empty name is buildx's current
-// one. It is an errdefs.BadInput of input "builder" where there is none.
+// one. It is an errdefs.BadInput of input "builder", with ErrNoBuilder in its
+// tree, where there is none.
 func (m *Manager) Find(ctx context.Context, name string) (*Builder, error) {
 	s := m.store()
 	if name == "" {
@@ -272,7 +273,7 @@ func (m *Manager) Find(ctx context.Context, name string) (*Builder, error) {
 			return nil, err
 		}
 		if name == "" {
-			return nil, errdefs.BadInputf("builder", 0, "no builder is chosen, and the engine's own (driver docker) is not supported").
+			return nil, errdefs.BadInputf("builder", 0, "%w: none is chosen, and the engine's own (driver docker) is not supported", ErrNoBuilder).
 				WithHint("hullwright setup makes one; docker buildx ls lists those that are there")
 		}
 	}
@@ -282,7 +283,7 @@ func (m *Manager) Find(ctx context.Context, name string) (*Builder, error) {
 	}
 	g, err := s.read(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, errdefs.BadInputf("builder", 0, "no builder %q in %s", name, s.dir).
+		return nil, errdefs.BadInputf("builder", 0, "%w: %q is not in %s", ErrNoBuilder, name, s.dir).
 			WithHint("hullwright setup --name %s makes it; docker buildx ls lists those that are there", name)
 	}
 	if err != nil {

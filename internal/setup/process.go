@@ -1,6 +1,7 @@
 package setup
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"net"
@@ -9,8 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"context"
 
 	"github.com/pelletier/go-toml/v2"
 
@@ -47,17 +46,18 @@ func (p *processNode) root() string   { return filepath.Join(p.dir, "root") }
 // home directory, which may be on a network; the path must leave room for the
 // socket's name.
 func (m *Manager) processDir(name, nonce string) (string, error) {
+	own := "hullwright-" + strings.TrimPrefix(name, "hullwright-") + "-" + nonce[:8]
 	for _, variable := range []string{"RUNNER_TEMP", "TMPDIR"} {
 		base := m.host.Environ[variable]
 		if base == "" {
 			continue
 		}
-		dir := filepath.Join(base, "hullwright-"+name+"-"+nonce[:8])
+		dir := filepath.Join(base, own)
 		if filepath.IsAbs(base) && len(dir)+len("/buildkitd.sock") <= socketLimit {
 			return dir, nil
 		}
 	}
-	dir := filepath.Join("/tmp", "hullwright-"+name+"-"+nonce[:8])
+	dir := filepath.Join("/tmp", own)
 	if len(dir)+len("/buildkitd.sock") > socketLimit {
 		return "", errdefs.BadInputf("name", 0, "builder name %q is too long for a socket's path", name)
 	}

@@ -7,6 +7,7 @@
 package setup
 
 import (
+	"errors"
 	"io"
 	"time"
 
@@ -30,6 +31,8 @@ type Spec struct {
 	Endpoint   string        // engine address or docker context; empty is the current one
 	Platforms  []v1.Platform // what the node is said to run; nil is what it reports
 	Buildkitd  string        // process driver: path of buildkitd; empty is found in PATH
+	// BinfmtImage is for Emulate: the image that registers emulators.
+	BinfmtImage string
 	Use        bool          // make it buildx's current builder
 	KeepState  bool          // keep the state volume at teardown
 }
@@ -41,6 +44,9 @@ type Host struct {
 	Dir     string
 	Now     func() time.Time
 }
+
+// ErrNoBuilder is in the tree of Find's error where there is no such builder.
+var ErrNoBuilder = errors.New("no such builder")
 
 // Manager finds and makes builders on one host.
 type Manager struct {

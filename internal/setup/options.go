@@ -1,0 +1,108 @@
+package setup
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/google/shlex"
+	"github.com/tonistiigi/go-csvvalue"
+
+	"github.com/hullwright/hullwright/internal/errdefs"
+)
+
+// Options are what a person can say of a builder, for commands to embed. The
+// names are those of docker/setup-buildx-action and docker/setup-qemu-action.
+type Options struct {
+	Driver                string   `env:"DRIVER" choices:"docker-container process" help:"Driver of a builder that is made: docker-container, or process, which needs no engine. The default is docker-container where an engine answers, else process."`
+	DriverOpts            []string `env:"DRIVER-OPTS" quotes:"keep" help:"Options of the driver, key=value in CSV: image, network, memory, memory-swap, cpu-quota, cpu-period, cpu-shares, cpuset-cpus, cpuset-mems, cgroup-parent, restart-policy, env.NAME, default-load, provenance-add-gha."`
+	BuildkitdFlags        string   `env:"BUILDKITD-FLAGS" help:"Flags of buildkitd. The default allows the entitlements security.insecure and network.host, which a build must still ask for."`
+	BuildkitdConfig       string   `env:"BUILDKITD-CONFIG" placeholder:"FILE" help:"The buildkitd.toml to use; the default is buildkitd.default.toml in buildx's directory, where there is one."`
+	BuildkitdConfigInline string   `env:"BUILDKITD-CONFIG-INLINE" help:"The text of a buildkitd.toml, instead of buildkitd-config."`
+	Endpoint              string   `env:"ENDPOINT" help:"Engine that runs the builder: an address or a docker context; the default is the current one."`
+	Buildkitd             string   `env:"BUILDKITD" placeholder:"FILE" help:"The buildkitd that driver process runs; the default is found in PATH."`
+	BinfmtImage           string   `env:"BINFMT-IMAGE" also:"INPUT_IMAGE" envDefault:"docker.io/tonistiigi/binfmt:qemu-v10.2.3-68" help:"Image that registers emulators on a machine that has none of its own."`
+}
+
+// Spec is what the options ask for; the name, the platforms and what becomes of
+// it are the caller's. Relative paths start at dir. Every fault is an
+// errdefs.BadInput, joined.
+func (o Options) Spec(dir string, environ map[string]string) (Spec, error) {
+	spec := Spec{Driver: o.Driver, Endpoint: o.Endpoint, Buildkitd: o.Buildkitd, BinfmtImage: o.BinfmtImage}
+	var faults []error
+	var err error
+	spec.DriverOpts, err = parseDriverOpts(o.DriverOpts)
+	faults = append(faults, err)
+	if o.BuildkitdFlags != "" {
+		if spec.Flags, err = shlex.Split(o.BuildkitdFlags); err != nil {
+			faults = append(faults, errdefs.BadInputf("buildkitd-flags", 0, "%q: %w", o.BuildkitdFlags, err))
+		}
+	}
+	spec.Config, err = o.config(dir)
+	faults = append(faults, err)
+	if spec.Buildkitd != "" && spec.Driver == DockerContainer {
+		faults = append(faults, errdefs.BadInputf("buildkitd", 0, "driver %s runs the one of its image", DockerContainer).
+			WithHint("driver-opts image=... names another image"))
+	}
+	if err := errors.Join(faults...); err != nil {
+		return Spec{}, err
+	}
+	return spec, nil
+}
+
+// parseDriverOpts reads key=value fields, in CSV, of all lines. The last of a
+// key wins, as in buildx.
+func parseDriverOpts(lines []string) (map[string]string, error) {
+	if len(lines) == 0 {
+		return nil, nil
+	}
+	opts := map[string]string{}
+	var faults []error
+	for i, line := range lines {
+		fields, err := csvvalue.Fields(line, nil)
+		if err != nil {
+			faults = append(faults, errdefs.BadInputf("driver-opts", i+1, "%q: %w", line, err))
+			continue
+		}
+		for _, f := range fields {
+			key, value, ok := strings.Cut(f, "=")
+			if key = strings.TrimSpace(key); !ok || key == "" {
+				faults = append(faults, errdefs.BadInputf("driver-opts", i+1, "%q is not key=value", f))
+				continue
+			}
+			opts[key] = value
+		}
+	}
+	return opts, errors.Join(faults...)
+}
+
+// config is the configuration that was given; nil where none was.
+func (o Options) config(dir string) ([]byte, error) {
+	input, raw := "buildkitd-config-inline", []byte(o.BuildkitdConfigInline)
+	switch {
+	case o.BuildkitdConfig != "" && o.BuildkitdConfigInline != "":
+		return nil, errdefs.BadInputf("buildkitd-config-inline", 0, "buildkitd-config is given too").
+			WithHint("give one of them")
+	case o.BuildkitdConfig != "":
+		path := o.BuildkitdConfig
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(dir, path)
+		}
+		var err error
+		if raw, err = os.ReadFile(path); err != nil {
+			return nil, errdefs.BadInputf("buildkitd-config", 0, "%w", err)
+		}
+		input = "buildkitd-config"
+	case o.BuildkitdConfigInline == "":
+		return nil, nil
+	}
+	if _, err := parseConfig(raw); err != nil {
+		var bad *errdefs.Error
+		if errors.As(err, &bad) {
+			bad.Input = input
+		}
+		return nil, err
+	}
+	return raw, nil
+}
