@@ -63,6 +63,9 @@ func TestReleaseOrder(t *testing.T) {
 			t.Errorf("ranks were written in order %v", order)
 		}
 	}
+	if puts := a.requests("^PUT .*/1.4$"); len(puts) != 0 {
+		t.Errorf("a tag that stood was written: %v", puts)
+	}
 	if gets := a.requests("^GET /v2/team/app/manifests/"); len(gets) != 1 {
 		t.Errorf("manifest was read %d times", len(gets))
 	}

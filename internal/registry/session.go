@@ -45,12 +45,11 @@ type session struct {
 	slots   chan struct{} // bounds the requests under way
 	http    *http.Client
 
-	mu        sync.Mutex
-	opened    bool
-	scheme    string
-	challenge *auth.Challenge // nil where the registry asked for nothing
-	login     authn.Authenticator
-	header    string // Authorization; empty is none
+	mu     sync.Mutex
+	opened bool
+	scheme string
+	login  authn.Authenticator
+	header string // Authorization; empty is none
 }
 
 // session is the client's session of a repository. One that may push serves to
@@ -222,8 +221,8 @@ func (s *session) RoundTrip(req *http.Request) (*http.Response, error) {
 		return resp, err
 	}
 	challenge := pickChallenge(resp.Header)
-	if challenge == nil {
-		return resp, nil
+	if challenge == nil || (req.Body != nil && req.GetBody == nil) {
+		return resp, nil // nothing to answer, or a body that is gone
 	}
 	fresh, err := s.renew(req.Context(), header, challenge)
 	if err != nil {
