@@ -1,0 +1,68 @@
+package test
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// TestGitLab runs examples/gitlab-ci.yml under gitlab-ci-local, with a shell as
+// executor. The digest that the second job prints came to it by the dotenv
+// report of the first.
+func TestGitLab(t *testing.T) {
+	for _, tc := range []struct {
+		name      string
+		arguments []string
+		tag       string
+	}{{
+		name: "branch",
+		tag:  "main",
+	}, {
+		name: "merge request",
+		arguments: []string{
+			"--variable", "CI_PIPELINE_SOURCE=merge_request_event",
+			"--variable", "CI_MERGE_REQUEST_IID=42",
+			"--variable", "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME=feature/x",
+			"--variable", "CI_MERGE_REQUEST_TARGET_BRANCH_NAME=main",
+			// One project: a fork's request would be built and not pushed.
+			"--variable", "CI_MERGE_REQUEST_PROJECT_ID=7",
+			"--variable", "CI_MERGE_REQUEST_SOURCE_PROJECT_ID=7",
+			"--unset-variable", "CI_COMMIT_BRANCH",
+		},
+		tag: "pr-42",
+	}} {
+		t.Run(tc.name, func(t *testing.T) {
+			w := newWorkspace(t, "", "git@gitlab.com:acme/group/app.git")
+			image := w.registry + "/acme/group/app"
+			got := w.run(t, command{
+				argv: append([]string{
+					"gitlab-ci-local",
+					"--file", "examples/gitlab-ci.yml",
+					"--force-shell-executor",
+					"--concurrency", "1",
+					"--variable", "GITLAB_CI=true", // which gitlab-ci-local itself sets to false
+					"--variable", "CI_REGISTRY_IMAGE=" + image,
+				}, tc.arguments...),
+				within: 6 * time.Minute,
+			}).ok(t)
+
+			digest := w.holds(t, image, []string{tc.tag}, []string{"linux/amd64", "linux/arm64"})
+			got.says(t, "deploying "+image+"@"+digest)
+			if outputs := readOutputs(t, filepath.Join(w.dir, "image.json")); outputs["digest"] != digest {
+				t.Errorf("image.json has the digest %q, want %s", outputs["digest"], digest)
+			}
+		})
+	}
+}
+
+// readOutputs reads the file of --outputs-file.
+func readOutputs(t *testing.T, path string) map[string]string {
+	t.Helper()
+	raw, err := os.ReadFile(path)
+	check(t, err)
+	var outputs map[string]string
+	check(t, json.Unmarshal(raw, &outputs))
+	return outputs
+}
