@@ -12,9 +12,23 @@ import (
 	"github.com/hullwright/hullwright/internal/errdefs"
 )
 
-// Options are what a person can say of a builder, for commands to embed. The
-// names are those of docker/setup-buildx-action and docker/setup-qemu-action.
+// Options are what a person can say of a builder and of emulation on it, for
+// commands to embed.
 type Options struct {
+	BuilderOptions
+	BinfmtImage string `env:"BINFMT-IMAGE" placeholder:"IMAGE" help:"Image that registers emulators on a machine that has none of its own; the default is docker.io/tonistiigi/binfmt:qemu-v10.2.3-68."`
+}
+
+// Spec is what the options ask for, as in [BuilderOptions.Spec].
+func (o Options) Spec(dir string, environ map[string]string) (Spec, error) {
+	spec, err := o.BuilderOptions.Spec(dir, environ)
+	spec.BinfmtImage = o.BinfmtImage
+	return spec, err
+}
+
+// BuilderOptions are what a person can say of a builder. The names are those of
+// docker/setup-buildx-action.
+type BuilderOptions struct {
 	Driver                string   `env:"DRIVER" choices:"docker-container process" help:"Driver of a builder that is made: docker-container, or process, which needs no engine. The default is docker-container where an engine answers, else process."`
 	DriverOpts            []string `env:"DRIVER-OPTS" quotes:"keep" help:"Options of the driver, key=value in CSV: image, network, memory, memory-swap, cpu-quota, cpu-period, cpu-shares, cpuset-cpus, cpuset-mems, cgroup-parent, restart-policy, env.NAME, default-load, provenance-add-gha."`
 	BuildkitdFlags        string   `env:"BUILDKITD-FLAGS" help:"Flags of buildkitd. The default allows the entitlements security.insecure and network.host, which a build must still ask for."`
@@ -22,14 +36,13 @@ type Options struct {
 	BuildkitdConfigInline string   `env:"BUILDKITD-CONFIG-INLINE" help:"The text of a buildkitd.toml, instead of buildkitd-config."`
 	Endpoint              string   `env:"ENDPOINT" help:"Engine that runs the builder: an address or a docker context; the default is the current one."`
 	Buildkitd             string   `env:"BUILDKITD" placeholder:"FILE" help:"The buildkitd that driver process runs; the default is found in PATH."`
-	BinfmtImage           string   `env:"BINFMT-IMAGE" also:"INPUT_IMAGE" envDefault:"docker.io/tonistiigi/binfmt:qemu-v10.2.3-68" help:"Image that registers emulators on a machine that has none of its own."`
 }
 
 // Spec is what the options ask for; the name, the platforms and what becomes of
 // it are the caller's. Relative paths start at dir. Every fault is an
 // errdefs.BadInput, joined.
-func (o Options) Spec(dir string, environ map[string]string) (Spec, error) {
-	spec := Spec{Driver: o.Driver, Endpoint: o.Endpoint, Buildkitd: o.Buildkitd, BinfmtImage: o.BinfmtImage}
+func (o BuilderOptions) Spec(dir string, _ map[string]string) (Spec, error) {
+	spec := Spec{Driver: o.Driver, Endpoint: o.Endpoint, Buildkitd: o.Buildkitd}
 	var faults []error
 	var err error
 	spec.DriverOpts, err = parseDriverOpts(o.DriverOpts)
@@ -78,7 +91,7 @@ func parseDriverOpts(lines []string) (map[string]string, error) {
 }
 
 // config is the configuration that was given; nil where none was.
-func (o Options) config(dir string) ([]byte, error) {
+func (o BuilderOptions) config(dir string) ([]byte, error) {
 	input, raw := "buildkitd-config-inline", []byte(o.BuildkitdConfigInline)
 	switch {
 	case o.BuildkitdConfig != "" && o.BuildkitdConfigInline != "":

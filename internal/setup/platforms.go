@@ -44,6 +44,19 @@ func ParsePlatforms(list []string) ([]v1.Platform, error) {
 	return found, errors.Join(faults...)
 }
 
+// RenameInput puts the faults of ParsePlatforms under another input's name.
+func RenameInput(err error, input string) error {
+	var faults []error
+	for _, e := range errdefs.List(err) {
+		var bad *errdefs.Error
+		if errors.As(e, &bad) {
+			bad.Input = input
+		}
+		faults = append(faults, e)
+	}
+	return errors.Join(faults...)
+}
+
 func parsePlatform(s string) (v1.Platform, *errdefs.Error) {
 	s = strings.TrimSpace(s)
 	full := strings.ToLower(s)

@@ -33,8 +33,8 @@ type Spec struct {
 	Buildkitd  string        // process driver: path of buildkitd; empty is found in PATH
 	// BinfmtImage is for Emulate: the image that registers emulators.
 	BinfmtImage string
-	Use        bool          // make it buildx's current builder
-	KeepState  bool          // keep the state volume at teardown
+	Use         bool // make it buildx's current builder
+	KeepState   bool // keep the state volume at teardown
 }
 
 // Host is what setup may touch of the process.

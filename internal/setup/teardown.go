@@ -40,6 +40,28 @@ func (m *Manager) Teardown(ctx context.Context, path string) error {
 	return s.discard()
 }
 
+// TeardownBuilder undoes what was made for a builder that hullwright made, by
+// the state file that the builder names. It is an errdefs.BadInput of input
+// "name" where there is no such builder, or somebody else made it.
+func (m *Manager) TeardownBuilder(ctx context.Context, name string) error {
+	name, err := validName("name", name)
+	if err != nil {
+		return err
+	}
+	g, err := m.store().read(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return errdefs.BadInputf("name", 0, "%w: %q is not in %s", ErrNoBuilder, name, m.store().dir)
+	}
+	if err != nil {
+		return err
+	}
+	if g.Made == nil {
+		return errdefs.BadInputf("name", 0, "builder %q was not made by hullwright", name).
+			WithHint("docker buildx rm %s removes it", name)
+	}
+	return m.Teardown(ctx, g.Made.State)
+}
+
 // undo undoes what a state has from position mark on.
 func (m *Manager) undo(ctx context.Context, s *State, mark int) error {
 	var faults []error

@@ -1,0 +1,208 @@
+// Package setup is the setup command: it finds or makes a builder, with
+// emulation where the platforms need it.
+//
+// Begin with [Verb]; run is the order of the work.
+package setup
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/hullwright/hullwright/internal/ci"
+	"github.com/hullwright/hullwright/internal/cli"
+	"github.com/hullwright/hullwright/internal/input"
+	"github.com/hullwright/hullwright/internal/setup"
+)
+
+// stateKey is the name under which the clean-up step finds the state file.
+const stateKey = "hullwright-state"
+
+// Options are what a person sets.
+type Options struct {
+	Name      string      `env:"NAME" help:"Name of the builder. One that is there is used as it is; the default is a new name."`
+	Use       bool        `env:"USE" envDefault:"true" help:"Make it the current builder of docker buildx."`
+	Platforms input.Words `env:"PLATFORMS" help:"Platforms that the builder is said to run, beside those that it finds."`
+	Emulate   input.Words `env:"EMULATE" placeholder:"PLATFORMS" help:"Platforms to build for. Those that the builder does not run are emulated, and each is proved by running a program in a build."`
+	Image     string      `env:"IMAGE" envDefault:"docker.io/tonistiigi/binfmt:qemu-v10.2.3-68" help:"Image that registers emulators on a machine that has none of its own."`
+	KeepState bool        `env:"KEEP-STATE" envDefault:"false" help:"Keep the builder's cache at clean-up, for a builder of the same name; driver docker-container only."`
+	Cleanup   bool        `env:"CLEANUP" envDefault:"true" help:"On GitHub, undo everything at the end of the job."`
+	State     string      `env:"STATE" placeholder:"FILE" help:"File that will say what was made, for teardown. The default is in a new directory of the job's temporary one."`
+	setup.BuilderOptions
+	cli.Common
+}
+
+// Verb is the command.
+func Verb() cli.Verb {
+	return cli.NewVerb(cli.Verb{
+		Name:    "setup",
+		Summary: "find or make a builder, with emulation where platforms need it",
+		Long: `
+Gives a builder that hullwright, docker buildx and other actions can use: the
+one of that name that is there, or a new one, in a container of an engine or,
+where no engine answers, as a process. What it makes it writes to a state file
+first; hullwright teardown undoes exactly that.
+
+  hullwright setup --name ci --emulate linux/amd64,linux/arm64
+  hullwright teardown --name ci`,
+		Outputs: []cli.Output{
+			{Name: "name", Help: "Name of the builder."},
+			{Name: "driver", Help: "Driver of the builder."},
+			{Name: "platforms", Help: "Platforms of all nodes, comma-separated."},
+			{Name: "nodes", Help: "Nodes as JSON: name, endpoint, driver-opts, status, buildkitd-flags, buildkit, platforms."},
+			{Name: "endpoint", Help: "Endpoint of the first node."},
+			{Name: "status", Help: "Status of the first node."},
+			{Name: "flags", Help: "The first node's flags of buildkitd."},
+			{Name: "state", Help: "The state file."},
+		},
+	}, run)
+}
+
+func run(ctx context.Context, env *cli.Env, o Options) error {
+	spec, emulate, err := o.spec(env)
+	if err != nil {
+		return err
+	}
+	state, err := openState(env, o)
+	if err != nil {
+		return err
+	}
+	m := setup.New(setup.Host{Environ: env.Environ, Stderr: env.Stderr, Dir: env.Dir, Now: env.Now})
+	b, err := prepare(ctx, m, spec, emulate, state)
+	if err == nil {
+		err = outputs(env, b, state)
+	}
+	if err != nil {
+		// A setup that failed leaves nothing. What can't be undone within a
+		// runner's patience stays in the file, for the clean-up step.
+		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		return errors.Join(err, m.Teardown(clean, state.Path()))
+	}
+	return nil
+}
+
+// spec parses everything, and gives every fault at once.
+func (o Options) spec(env *cli.Env) (setup.Spec, []v1.Platform, error) {
+	spec, err := o.BuilderOptions.Spec(env.Dir, env.Environ)
+	faults := []error{err}
+	spec.Platforms, err = setup.ParsePlatforms(o.Platforms)
+	faults = append(faults, err)
+	emulate, err := setup.ParsePlatforms(o.Emulate)
+	faults = append(faults, setup.RenameInput(err, "emulate"))
+	spec.Name, spec.Use, spec.KeepState, spec.BinfmtImage = o.Name, o.Use, o.KeepState, o.Image
+	return spec, emulate, errors.Join(faults...)
+}
+
+// openState makes the state file, which the clean-up step knows of before
+// there is anything in it.
+func openState(env *cli.Env, o Options) (*setup.State, error) {
+	path := o.State
+	switch {
+	case path == "":
+		dir, err := os.MkdirTemp(temporary(env), "hullwright-")
+		if err != nil {
+			return nil, err
+		}
+		if err := os.Remove(dir); err != nil { // its name is taken; OpenState makes it its own
+			return nil, err
+		}
+		path = filepath.Join(dir, "state.json")
+	case !filepath.IsAbs(path):
+		path = filepath.Join(env.Dir, path)
+	}
+	if saver, ok := env.CI.(ci.StateSaver); ok && o.Cleanup {
+		if err := saver.SaveState(stateKey, path); err != nil {
+			return nil, err
+		}
+	}
+	state, err := setup.OpenState(path)
+	if err != nil {
+		return nil, err
+	}
+	fmt.Fprintf(env.Stderr, "setup: state file %s\n", path)
+	return state, env.Output("state", path)
+}
+
+func temporary(env *cli.Env) string {
+	for _, variable := range []string{"RUNNER_TEMP", "TMPDIR"} {
+		if dir := env.Environ[variable]; filepath.IsAbs(dir) {
+			return dir
+		}
+	}
+	return os.TempDir()
+}
+
+func prepare(ctx context.Context, m *setup.Manager, spec setup.Spec, emulate []v1.Platform, state *setup.State) (*setup.Builder, error) {
+	b, err := m.Ensure(ctx, spec, state)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := m.Emulate(ctx, b, emulate, spec.BinfmtImage, state); err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// node is a node as docker/setup-buildx-action shows it.
+type node struct {
+	Name       string   `json:"name"`
+	Endpoint   string   `json:"endpoint"`
+	DriverOpts []string `json:"driver-opts,omitempty"`
+	Status     string   `json:"status"`
+	Flags      string   `json:"buildkitd-flags,omitempty"`
+	Version    string   `json:"buildkit,omitempty"`
+	Platforms  string   `json:"platforms"`
+}
+
+// running is the status of every node that Ensure gives.
+const running = "running"
+
+func outputs(env *cli.Env, b *setup.Builder, state *setup.State) error {
+	var nodes []node
+	var all []string
+	for _, n := range b.Nodes {
+		platforms := make([]string, len(n.Platforms))
+		for i, p := range n.Platforms {
+			platforms[i] = p.String()
+			if !slices.Contains(all, platforms[i]) {
+				all = append(all, platforms[i])
+			}
+		}
+		shown := node{
+			Name: n.Name, Endpoint: n.Endpoint, Status: running,
+			Flags: strings.Join(n.Flags, " "), Version: n.Version, Platforms: strings.Join(platforms, ","),
+		}
+		for _, key := range slices.Sorted(maps.Keys(n.DriverOpts)) {
+			shown.DriverOpts = append(shown.DriverOpts, key+"="+n.DriverOpts[key])
+		}
+		nodes = append(nodes, shown)
+	}
+	raw, err := json.Marshal(nodes)
+	if err != nil {
+		return err
+	}
+	for _, o := range [][2]string{
+		{"name", b.Name},
+		{"driver", b.Driver},
+		{"platforms", strings.Join(all, ",")},
+		{"nodes", string(raw)},
+		{"endpoint", nodes[0].Endpoint},
+		{"status", nodes[0].Status},
+		{"flags", nodes[0].Flags},
+	} {
+		if err := env.Output(o[0], o[1]); err != nil {
+			return fmt.Errorf("output %s: %w", o[0], err)
+		}
+	}
+	return nil
+}
