@@ -58,27 +58,28 @@ type retryTransport struct {
 // RoundTrip implements http.RoundTripper. A response that is worth another try
 // is never returned: after the last one it is an error with all that was tried.
 func (t *retryTransport) RoundTrip(req *http.Request) (*http.Response, error) {
-	if req.Body != nil {
-		defer req.Body.Close() // each try reads a copy of its own
-	}
 	p := t.pace(req.Method + " " + operand(req.URL))
-	for {
+	for try := req; ; {
 		if err := stopped(req.Context()); err != nil {
+			if try.Body != nil {
+				try.Body.Close() // as a RoundTripper must, also of what it does not send
+			}
 			if len(p.faults) == 0 {
 				err = &unsentError{err}
 			}
 			return nil, err
 		}
-		again, err := rewound(req)
-		if err != nil {
-			return nil, err
-		}
-		resp, err := t.base.RoundTrip(again)
+		resp, err := t.base.RoundTrip(try)
 		f, worth := judge(resp, err)
 		if !worth || req.Context().Err() != nil || !rewindable(req) {
 			return resp, err
 		}
 		if err := p.wait(req.Context(), f); err != nil {
+			return nil, err
+		}
+		// A body is opened again only now: it may be another registry's answer,
+		// of which only so many are open at one time.
+		if try, err = rewound(req); err != nil {
 			return nil, err
 		}
 	}

@@ -229,11 +229,16 @@ func (s *session) RoundTrip(req *http.Request) (*http.Response, error) {
 		resp.Body.Close()
 		return nil, err
 	}
-	if fresh == header {
+	if fresh == header || req.Body != nil && req.GetBody == nil {
 		return resp, nil
 	}
+	again, err := rewound(req)
+	if err != nil {
+		resp.Body.Close()
+		return nil, err
+	}
 	readStatusError(resp) // drained, so that the connection can be used again
-	return s.client.wire.RoundTrip(authorized(req, fresh))
+	return s.client.wire.RoundTrip(authorized(again, fresh))
 }
 
 func authorized(req *http.Request, header string) *http.Request {
