@@ -35,25 +35,27 @@ func (w *workspace) act(t *testing.T, event, payload, workflow string, more ...s
 }
 
 // recorded writes the payload of a recorded event to a file, and returns it
-// with the address of the repository that it is of.
+// with the address of the repository that it is of. A branch that was pushed is
+// main, as it is in the checkout.
 func recorded(t *testing.T, event string) (payload, origin string) {
 	t.Helper()
 	raw, err := os.ReadFile(filepath.Join("events/github", event+".json"))
 	check(t, err)
-	var record struct{ Payload json.RawMessage }
+	var record struct{ Payload map[string]any }
 	check(t, json.Unmarshal(raw, &record))
-	var of struct {
-		Repository struct {
-			HTMLURL string `json:"html_url"`
-		}
-	}
-	check(t, json.Unmarshal(record.Payload, &of))
-	if of.Repository.HTMLURL == "" {
+	repository, _ := record.Payload["repository"].(map[string]any)
+	address, ok := repository["html_url"].(string)
+	if !ok {
 		t.Fatalf("the payload of %s names no repository", event)
 	}
+	if ref, _ := record.Payload["ref"].(string); strings.HasPrefix(ref, "refs/heads/") {
+		record.Payload["ref"] = "refs/heads/main"
+	}
+	raw, err = json.Marshal(record.Payload)
+	check(t, err)
 	payload = filepath.Join(t.TempDir(), "event.json")
-	check(t, os.WriteFile(payload, record.Payload, 0o600))
-	return payload, of.Repository.HTMLURL + ".git"
+	check(t, os.WriteFile(payload, raw, 0o600))
+	return payload, address + ".git"
 }
 
 // TestAct runs the example workflows for the events that start them. What each

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
 )
@@ -53,7 +55,27 @@ func TestGitLab(t *testing.T) {
 			if outputs := readOutputs(t, filepath.Join(w.dir, "image.json")); outputs["digest"] != digest {
 				t.Errorf("image.json has the digest %q, want %s", outputs["digest"], digest)
 			}
+			strictDotenv(t, filepath.Join(w.dir, "hullwright.env"))
 		})
+	}
+}
+
+var dotenvLine = regexp.MustCompile(`^[A-Za-z0-9_]+=[^\s"'$#]+$`)
+
+// strictDotenv checks a dotenv report by GitLab's rules, which are stricter than
+// gitlab-ci-local's: no blank line, no quotes, no blanks, at most 5 KiB.
+// https://docs.gitlab.com/ci/yaml/artifacts_reports/#artifactsreportsdotenv
+func strictDotenv(t *testing.T, path string) {
+	t.Helper()
+	raw, err := os.ReadFile(path)
+	check(t, err)
+	if len(raw) > 5<<10 {
+		t.Errorf("the dotenv report has %d bytes", len(raw))
+	}
+	for line := range strings.Lines(string(raw)) {
+		if !dotenvLine.MatchString(strings.TrimSuffix(line, "\n")) {
+			t.Errorf("the dotenv report has the line %q", line)
+		}
 	}
 }
 
