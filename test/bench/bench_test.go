@@ -244,10 +244,11 @@ func TestLinks(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	if err := errors.Join(l.upRegistry(t.Context()), l.upLinks(t.Context())); err != nil {
+	registry, err := l.startRegistry(t.Context(), "registry")
+	if err := errors.Join(err, l.upLinks(t.Context())); err != nil {
 		t.Fatal(err)
 	}
-	far, err := l.links.open(t.Context(), "far", l.registry, toxic{Type: "latency", Attributes: map[string]int{"latency": 100}})
+	far, err := l.links.open(t.Context(), "far", registry, toxic{Type: "latency", Attributes: map[string]int{"latency": 100}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -258,7 +259,7 @@ func TestLinks(t *testing.T) {
 	if d := time.Since(start); d < 100*time.Millisecond || d > 3*time.Second {
 		t.Errorf("a request through a link of 100 ms took %s", d)
 	}
-	if _, err := l.links.open(t.Context(), "far", l.registry, toxic{Type: "latency"}); err == nil {
+	if _, err := l.links.open(t.Context(), "far", registry, toxic{Type: "latency"}); err == nil {
 		t.Error("two links of one name")
 	}
 }

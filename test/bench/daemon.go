@@ -106,14 +106,15 @@ http:
   addr: %s
 `
 
-func (l *lab) upRegistry(ctx context.Context) error {
+// startRegistry starts a registry with nothing in it and gives its address.
+func (l *lab) startRegistry(ctx context.Context, name string) (string, error) {
 	address, err := freeAddress()
 	if err != nil {
-		return err
+		return "", err
 	}
-	if err := l.write("registry.yml", fmt.Sprintf(registryConfig, filepath.Join(l.dir, "registry"), address)); err != nil {
-		return err
+	config := fmt.Sprintf(registryConfig, filepath.Join(l.dir, name), address)
+	if err := l.write(name+".yml", config); err != nil {
+		return "", err
 	}
-	l.registry = address
-	return l.start(ctx, "http://"+address+"/v2/", "registry", "serve", filepath.Join(l.dir, "registry.yml"))
+	return address, l.start(ctx, "http://"+address+"/v2/", "registry", "serve", filepath.Join(l.dir, name+".yml"))
 }

@@ -76,16 +76,15 @@ func newLab(o options, environ []string, out io.Writer) (*lab, error) {
 
 // up starts what builds need.
 func (l *lab) up(ctx context.Context) error {
-	for _, step := range []func(context.Context) error{
-		l.upRegistry, // one of our own: what is pushed here goes with it
-		l.upLinks,    // toxiproxy
-		l.upBuilder,  // buildx's, with emulators
-	} {
-		if err := step(ctx); err != nil {
-			return err
-		}
+	var err error
+	// Not the environment's registry: what is pushed here goes with the lab.
+	if l.registry, err = l.startRegistry(ctx, "registry"); err != nil {
+		return err
 	}
-	return nil
+	if err := l.upLinks(ctx); err != nil {
+		return err
+	}
+	return l.upBuilder(ctx)
 }
 
 // later has do done by close, before all that was asked for earlier.
