@@ -256,7 +256,7 @@ func TestDescribePanics(t *testing.T) {
 			A string `env:"A"`
 		}{},
 		"a type of no kind": struct {
-			A float64  `env:"A" help:"."`
+			A float64 `env:"A" help:"."`
 		}{},
 		"lower case": struct {
 			A string `env:"a" help:"."`

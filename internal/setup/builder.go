@@ -345,7 +345,10 @@ func (m *Manager) bootNode(ctx context.Context, n groupNode, conn connector, sta
 		if log := conn.tail(context.WithoutCancel(ctx)); log != "" {
 			err.Err = fmt.Errorf("%w\n%s", err.Err, indent(log))
 		}
-		return Node{}, err.WithHint("docker buildx rm %s removes a builder that is broken", strings.TrimSuffix(n.Name, "0"))
+		if state == nil {
+			err = err.WithHint("docker buildx rm removes a builder that is broken for good")
+		}
+		return Node{}, err
 	}
 	return node, nil
 }

@@ -28,12 +28,17 @@ var knownPlatforms = []string{
 // linux/arm/v7), each once, in order. Unknown ones are errdefs.BadInput of
 // input "platforms", joined, with the nearest known one as the hint.
 func ParsePlatforms(list []string) ([]v1.Platform, error) {
+	return ParsePlatformsOf("platforms", list)
+}
+
+// ParsePlatformsOf is ParsePlatforms for an input of another name.
+func ParsePlatformsOf(input string, list []string) ([]v1.Platform, error) {
 	var found []v1.Platform
 	var faults []error
 	for i, s := range list {
 		p, err := parsePlatform(s)
 		if err != nil {
-			err.Line = i + 1
+			err.Input, err.Line = input, i+1
 			faults = append(faults, err)
 			continue
 		}
@@ -42,19 +47,6 @@ func ParsePlatforms(list []string) ([]v1.Platform, error) {
 		}
 	}
 	return found, errors.Join(faults...)
-}
-
-// RenameInput puts the faults of ParsePlatforms under another input's name.
-func RenameInput(err error, input string) error {
-	var faults []error
-	for _, e := range errdefs.List(err) {
-		var bad *errdefs.Error
-		if errors.As(e, &bad) {
-			bad.Input = input
-		}
-		faults = append(faults, e)
-	}
-	return errors.Join(faults...)
 }
 
 func parsePlatform(s string) (v1.Platform, *errdefs.Error) {
@@ -69,7 +61,7 @@ func parsePlatform(s string) (v1.Platform, *errdefs.Error) {
 	if err == nil && slices.Contains(knownPlatforms, name) {
 		return fromOCI(p), nil
 	}
-	bad := errdefs.BadInputf("platforms", 0, "unknown platform %q", s)
+	bad := errdefs.New(errdefs.BadInput, "unknown platform %q", s)
 	if near := nearest(full, knownPlatforms); near != "" {
 		return v1.Platform{}, bad.WithHint("did you mean %s?", near)
 	}

@@ -97,8 +97,8 @@ func (o Options) spec(env *cli.Env) (setup.Spec, []v1.Platform, error) {
 	faults := []error{err}
 	spec.Platforms, err = setup.ParsePlatforms(o.Platforms)
 	faults = append(faults, err)
-	emulate, err := setup.ParsePlatforms(o.Emulate)
-	faults = append(faults, setup.RenameInput(err, "emulate"))
+	emulate, err := setup.ParsePlatformsOf("emulate", o.Emulate)
+	faults = append(faults, err)
 	spec.Name, spec.Use, spec.KeepState, spec.BinfmtImage = o.Name, o.Use, o.KeepState, o.Image
 	return spec, emulate, errors.Join(faults...)
 }
