@@ -69,6 +69,9 @@ type Event struct {
 	Name       string // the system's own name of the event, as "pull_request_target"
 	Kind       Kind
 	Repository Repository
+	// Described is whether Repository is all that there is to tell, empty
+	// fields included; else the forge's API may know more.
+	Described  bool
 	Ref        GitRef
 	SHA        string // the commit that is checked out; of a request often a merge commit
 	HeadSHA    string // the commit that a person wrote; SHA where the system knows no other

@@ -50,7 +50,7 @@ func (g *github) Event(context.Context) (Event, error) {
 	if err != nil {
 		return Event{}, err
 	}
-	e.Repository = repository
+	e.Repository, e.Described = repository, described(e.Payload)
 	e.HeadSHA = e.SHA
 	g.request(&e)
 	e.Kind = g.kind(e)
@@ -98,6 +98,18 @@ func (g *github) repository(e Event) (Repository, error) {
 		r.URL = e.ServerURL + "/" + r.Slug
 	}
 	return r, nil
+}
+
+// described is whether a payload has the repository whole, as a webhook has it.
+// Those of some events have only the name.
+func described(payload map[string]any) bool {
+	repository, _ := payload["repository"].(map[string]any)
+	for _, key := range []string{"name", "description", "html_url", "license", "default_branch"} {
+		if _, ok := repository[key]; !ok {
+			return false
+		}
+	}
+	return true
 }
 
 // renamed says whether environment and payload name one repository by its old

@@ -1,0 +1,119 @@
+package metadata
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hullwright/hullwright/internal/ci"
+	"github.com/hullwright/hullwright/internal/cli"
+	"github.com/hullwright/hullwright/internal/errdefs"
+	"github.com/hullwright/hullwright/internal/meta"
+)
+
+// gather collects what the rules are applied to, and no more than they need:
+// the checkout and the API are asked only for what the event does not tell.
+func gather(ctx context.Context, env *cli.Env, o Options, rules meta.Rules) (meta.Facts, error) {
+	now, err := clock(env)
+	if err != nil {
+		return meta.Facts{}, err
+	}
+	event, err := env.CI.Event(ctx)
+	if err != nil {
+		return meta.Facts{}, err
+	}
+	for _, n := range event.Notices {
+		n.Message = ci.Clean(n.Message)
+		env.Notice(n)
+	}
+	facts := meta.NewFacts(event, now)
+	facts.Local = local(env)
+	if o.Context == "git" {
+		err = fromCheckout(ctx, env, &facts)
+	} else {
+		if o.wantsHead() && event.Request != nil {
+			facts.SHA = event.HeadSHA
+		}
+		if rules.NeedsCommitTime() {
+			facts.CommitTime = commitTime(ctx, env, o, facts)
+		}
+	}
+	if err != nil {
+		return meta.Facts{}, err
+	}
+	facts.Repository, err = repository(ctx, env, o, rules, event)
+	return facts, err
+}
+
+// fromCheckout takes ref and commit from the repository in the working
+// directory. Event and payload stay the CI system's.
+func fromCheckout(ctx context.Context, env *cli.Env, facts *meta.Facts) error {
+	head, err := ci.Head(ctx, host(env))
+	if err != nil {
+		return err
+	}
+	facts.Ref, facts.SHA, facts.CommitTime = head.Ref, head.SHA, head.CommitTime
+	return nil
+}
+
+// commitTime is when the commit was made: as the event tells, else as the
+// checkout or the API does, else now.
+func commitTime(ctx context.Context, env *cli.Env, o Options, facts meta.Facts) time.Time {
+	if t, known := facts.Event.CommitTimeAt(facts.SHA); known {
+		return t
+	}
+	if t, err := ci.CommitTime(ctx, host(env), facts.SHA); err == nil {
+		return t
+	}
+	if d, ok := env.CI.(ci.Describer); ok && o.token() != "" {
+		t, err := d.CommitTime(ctx, facts.Event, facts.SHA, o.token())
+		if err == nil {
+			return t
+		}
+		note(env, "commit time not known, now is taken for it: %v", err)
+	}
+	return facts.Now
+}
+
+// repository describes the repository. The payload of most events has all of
+// it; where it has not, the API is asked. An API that gives no answer fails a
+// run only if a rule can't do without it.
+func repository(ctx context.Context, env *cli.Env, o Options, rules meta.Rules, event ci.Event) (ci.Repository, error) {
+	d, ok := env.CI.(ci.Describer)
+	if !ok || event.Described || o.token() == "" {
+		return event.Repository, nil
+	}
+	if event.Repository.Slug == "" {
+		return ci.Repository{}, errdefs.New(errdefs.BadInput, "context.repo requires a GITHUB_REPOSITORY environment variable like 'owner/repo'")
+	}
+	told, err := d.Describe(ctx, event, o.token())
+	var unanswered *ci.Unanswered
+	if !errors.As(err, &unanswered) {
+		return told, err
+	}
+	if rules.NeedsDefaultBranch() && event.Repository.DefaultBranch == "" {
+		return ci.Repository{}, fmt.Errorf("the rule type=edge needs the default branch: %w", err)
+	}
+	env.Warnf("GitHub's API gave no answer; description and license are left empty: %v", err)
+	return event.Repository, nil
+}
+
+// local is the machine's time zone, as TZ names it.
+func local(env *cli.Env) *time.Location {
+	name := env.Environ["TZ"]
+	if name == "" {
+		return time.Local
+	}
+	zone, err := time.LoadLocation(name)
+	if err != nil {
+		return time.UTC
+	}
+	return zone
+}
+
+func host(env *cli.Env) ci.Host {
+	return ci.Host{Environ: env.Environ, Stdout: env.Stdout, Stderr: env.Stderr, Dir: env.Dir, Now: env.Now}
+}
+
+func join(errs []error) error { return errors.Join(errs...) }

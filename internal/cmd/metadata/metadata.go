@@ -1,0 +1,179 @@
+// Package metadata is the command that derives tags, labels and annotations
+// from what happened.
+//
+// Begin with [Verb]. The rules are internal/meta's; here is what surrounds
+// them: facts from the event, the checkout and the forge's API, and outputs.
+package metadata
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hullwright/hullwright/internal/ci"
+	"github.com/hullwright/hullwright/internal/cli"
+	"github.com/hullwright/hullwright/internal/errdefs"
+	"github.com/hullwright/hullwright/internal/input"
+	"github.com/hullwright/hullwright/internal/meta"
+)
+
+// Options are the command's inputs: those of docker/metadata-action, and its
+// switches that were environment variables.
+type Options struct {
+	cli.Common
+
+	Context     string        `env:"CONTEXT" envDefault:"workflow" help:"Where ref and commit come from: workflow (the CI system's event) or git (the checkout)."`
+	Images      input.Records `env:"IMAGES" comments:"true" help:"Image names without tags, one a line; attributes: name, enable."`
+	Tags        input.Records `env:"TAGS" comments:"true" help:"Rules for tags, one a line, as type=semver,pattern={{version}}; by default type=schedule and type=ref for branch, tag and pr."`
+	Flavor      input.Records `env:"FLAVOR" comments:"true" help:"What all tags have in common: latest=auto, prefix=, suffix=, each with onlatest=."`
+	Labels      input.Lines   `env:"LABELS" comments:"true" help:"Labels to add or change, KEY=value; expressions are allowed."`
+	Annotations input.Lines   `env:"ANNOTATIONS" comments:"true" help:"Annotations to add or change, KEY=value; expressions are allowed."`
+
+	SepTags        input.Text `env:"SEP-TAGS" help:"What separates tags in the outputs tags and tag-names; by default a line break."`
+	SepLabels      input.Text `env:"SEP-LABELS" help:"What separates labels in the output labels; by default a line break."`
+	SepAnnotations input.Text `env:"SEP-ANNOTATIONS" help:"What separates annotations in the output annotations; by default a line break."`
+
+	BakeTarget  string        `env:"BAKE-TARGET" envDefault:"docker-metadata-action" help:"The target that the bake files define."`
+	GitHubToken input.Secrets `env:"GITHUB-TOKEN" also:"GITHUB_TOKEN" help:"Token for GitHub's API, which is asked where the event does not describe the repository."`
+
+	PRHeadSHA string     `env:"PR-HEAD-SHA" also:"DOCKER_METADATA_PR_HEAD_SHA" placeholder:"true" help:"For a pull request take the commit that its author wrote, not the trial merge."`
+	ShortSHA  input.Text `env:"SHORT-SHA-LENGTH" also:"DOCKER_METADATA_SHORT_SHA_LENGTH" placeholder:"N" help:"How many characters a short commit has; by default 7."`
+	Levels    input.Text `env:"ANNOTATIONS-LEVELS" also:"DOCKER_METADATA_ANNOTATIONS_LEVELS" help:"Where annotations go, separated by commas: manifest, index, manifest-descriptor, index-descriptor; by default manifest."`
+	SetEnv    input.Text `env:"SET-OUTPUT-ENV" also:"DOCKER_METADATA_SET_OUTPUT_ENV" help:"Give outputs as DOCKER_METADATA_OUTPUT_* to the job's later steps too, where the system can; by default true."`
+}
+
+// Verb is the command.
+func Verb() cli.Verb {
+	return cli.NewVerb[Options](cli.Verb{
+		Name:    "metadata",
+		Summary: "tags, labels and annotations from the git ref and the event",
+		Long: `Rules say which tags an image gets on which event:
+
+  hullwright metadata --images ghcr.io/acme/app --tags 'type=semver,pattern={{version}}' --tags type=sha
+
+The rules, inputs and outputs are those of docker/metadata-action; docs/compatibility.md lists the differences.`,
+		Outputs: []cli.Output{
+			{Name: "version", Help: "The image's version: the first tag's name."},
+			{Name: "tags", Help: "Tags with their images, one a line."},
+			{Name: "tag-names", Help: "Tags without an image, one a line."},
+			{Name: "labels", Help: "Labels, KEY=value, one a line."},
+			{Name: "annotations", Help: "Annotations, LEVEL:KEY=value, one a line."},
+			{Name: "json", Help: "Tags, tag names, labels and annotations as a JSON object."},
+			{Name: "bake-file-tags", Help: "A bake file that defines tags."},
+			{Name: "bake-file-labels", Help: "A bake file that defines labels."},
+			{Name: "bake-file-annotations", Help: "A bake file that defines annotations."},
+			{Name: "bake-file", Help: "A bake file that defines tags and labels."},
+		},
+	}, run)
+}
+
+func run(ctx context.Context, env *cli.Env, o Options) error {
+	rules, exports, err := o.parse()
+	if err != nil {
+		return err
+	}
+	facts, err := gather(ctx, env, o, rules)
+	if err != nil {
+		return err
+	}
+	result, err := rules.Tag(facts)
+	if err != nil {
+		return err
+	}
+	for _, warning := range result.Warnings {
+		env.Warnf("%s", ci.Clean(warning))
+	}
+	out := &writer{env: env, options: o, exports: exports}
+	if err := out.tags(result); err != nil {
+		return err
+	}
+	if result.Labels, err = rules.Label(facts, result.Version); err != nil {
+		return err
+	}
+	if err := out.labels(result); err != nil {
+		return err
+	}
+	if result.Annotations, err = rules.Annotate(facts, result.Version); err != nil {
+		return err
+	}
+	return out.rest(result)
+}
+
+// parse reads what only this command knows how to read.
+func (o Options) parse() (rules meta.Rules, exports bool, err error) {
+	var faults []error
+	if o.Context != "workflow" && o.Context != "git" {
+		faults = append(faults, errdefs.BadInputf("context", 0, "Invalid context source: %s", o.Context).
+			WithHint("workflow or git"))
+	}
+	if exports, err = parseBool(string(o.SetEnv)); err != nil {
+		faults = append(faults, err)
+	}
+	rules, err = meta.Parse(meta.Options{
+		Images:      entries(o.Images),
+		Tags:        entries(o.Tags),
+		Flavor:      entries(o.Flavor),
+		Labels:      meta.Entries(o.Labels),
+		Annotations: meta.Entries(o.Annotations),
+		Levels:      string(o.Levels),
+		ShortLength: string(o.ShortSHA),
+	})
+	return rules, exports, join(append(faults, err))
+}
+
+// parseBool reads set-output-env; empty is true.
+func parseBool(s string) (bool, error) {
+	if s == "" {
+		return true, nil
+	}
+	b, err := strconv.ParseBool(s)
+	if err != nil {
+		return false, errdefs.BadInputf("set-output-env", 0, "parseBool syntax error: %s", s).WithHint("true or false")
+	}
+	return b, nil
+}
+
+func entries(records input.Records) []input.Entry {
+	list := make([]input.Entry, len(records))
+	for i, r := range records {
+		list[i] = input.Entry{Line: r.Line, Text: r.Text}
+	}
+	return list
+}
+
+// clock is the time of the run: SOURCE_DATE_EPOCH where it is set, so that the
+// same commit gives the same labels again.
+func clock(env *cli.Env) (time.Time, error) {
+	epoch := env.Environ["SOURCE_DATE_EPOCH"]
+	if epoch == "" {
+		return env.Now(), nil
+	}
+	seconds, err := strconv.ParseInt(epoch, 10, 64)
+	if err != nil || seconds < 0 || seconds > 253402300799 { // the end of the year 9999
+		return time.Time{}, errdefs.New(errdefs.BadInput, "SOURCE_DATE_EPOCH %q: must be seconds since 1970", epoch)
+	}
+	return time.Unix(seconds, 0), nil
+}
+
+// wantsHead is whether a switch is on; any text that has "true" in it does.
+func (o Options) wantsHead() bool { return strings.Contains(strings.ToLower(o.PRHeadSHA), "true") }
+
+func (o Options) token() string {
+	if len(o.GitHubToken) == 0 {
+		return ""
+	}
+	return strings.TrimSpace(o.GitHubToken[0])
+}
+
+func separator(s input.Text) string {
+	if s == "" {
+		return "\n"
+	}
+	return string(s)
+}
+
+func note(env *cli.Env, format string, args ...any) {
+	fmt.Fprintf(env.Stderr, "metadata: note: %s\n", ci.Clean(fmt.Sprintf(format, args...)))
+}

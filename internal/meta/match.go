@@ -1,0 +1,147 @@
+package meta
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/dlclark/regexp2"
+)
+
+// matchTimeout bounds what a pattern may take. The engine backtracks, so there
+// are patterns that never end.
+const matchTimeout = 2 * time.Second
+
+// pattern is a JavaScript regular expression.
+type pattern struct {
+	re             *regexp2.Regexp
+	global, sticky bool
+}
+
+// parsePattern reads a pattern with JavaScript's flags.
+func parsePattern(body, flags string) (pattern, error) {
+	var p pattern
+	options := regexp2.RegexOptions(regexp2.ECMAScript)
+	for i, f := range flags {
+		if strings.ContainsRune(flags[:i], f) {
+			return p, fmt.Errorf("Invalid flags supplied to RegExp constructor '%s'", flags)
+		}
+		switch f {
+		case 'i':
+			options |= regexp2.IgnoreCase
+		case 'm':
+			options |= regexp2.Multiline
+		case 's':
+			options |= regexp2.Singleline
+		case 'u':
+			options |= regexp2.Unicode
+		case 'g':
+			p.global = true
+		case 'y':
+			p.sticky = true
+		case 'd', 'v':
+		default:
+			return p, fmt.Errorf("Invalid flags supplied to RegExp constructor '%s'", flags)
+		}
+	}
+	re, err := regexp2.Compile(body, options)
+	if err != nil {
+		return p, fmt.Errorf("Invalid regular expression: /%s/%s: %w", body, flags, err)
+	}
+	re.MatchTimeout = matchTimeout
+	p.re = re
+	return p, nil
+}
+
+// match is String.match: the groups of the first match, or with the flag g all
+// matches. A group that took no part is nil; no match is a nil list.
+func (p pattern) match(s string) ([]*string, error) {
+	m, err := p.re.FindStringMatch(s)
+	if err != nil || m == nil {
+		return nil, err
+	}
+	if !p.global {
+		if p.sticky && m.Index != 0 {
+			return nil, nil
+		}
+		var groups []*string
+		for _, g := range m.Groups() {
+			groups = append(groups, captured(g))
+		}
+		return groups, nil
+	}
+	var all []*string
+	for end := 0; m != nil && (!p.sticky || m.Index == end); {
+		all = append(all, captured(m.Group))
+		end = m.Index + m.Length
+		if m, err = p.re.FindNextMatch(m); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+func captured(g regexp2.Group) *string {
+	if len(g.Captures) == 0 {
+		return nil
+	}
+	s := g.String()
+	return &s
+}
+
+// matchVersion is a version rule's match attribute: the first group, or all
+// that matched where the pattern has no group.
+func matchVersion(body, text string) (found string, ok bool, err error) {
+	p, err := parsePattern(body, "")
+	if err != nil {
+		return "", false, err
+	}
+	groups, err := p.match(text)
+	switch {
+	case err != nil || groups == nil:
+		return "", false, err
+	case len(groups) == 1:
+		return *groups[0], true, nil
+	case groups[1] == nil:
+		return "", false, fmt.Errorf("group 1 of %s takes no part in its match of %s", body, text)
+	}
+	return *groups[1], true, nil
+}
+
+// splitLiteral splits /body/flags.
+func splitLiteral(s string) (body, flags string) {
+	end := strings.LastIndex(s, "/")
+	if strings.HasPrefix(s, "/") && end > 1 && !strings.ContainsAny(s, "\n\r\u2028\u2029") {
+		return s[1:end], s[end+1:]
+	}
+	return s, ""
+}
+
+func applyMatch(x *evaluation, t tagRule) (verdict, bool, error) {
+	text, ok, err := x.subject(t)
+	if err != nil || !ok {
+		return verdict{}, false, err
+	}
+	source := t.attributes["pattern"]
+	p, err := parsePattern(splitLiteral(source))
+	if err != nil {
+		return verdict{}, false, err
+	}
+	found, err := p.match(text)
+	if err != nil {
+		return verdict{}, false, err
+	}
+	if found == nil {
+		x.warnf("%s does not match %s.", source, text)
+		return verdict{}, false, nil
+	}
+	group := t.attributes["group"]
+	i, err := strconv.Atoi(group)
+	// The group is a property's name: 01 and +1 are other names than 1.
+	if err != nil || strconv.Itoa(i) != group || i < 0 || i >= len(found) || found[i] == nil {
+		x.warnf("Group %s does not exist for %s pattern.", group, source)
+		return verdict{}, false, nil
+	}
+	return verdict{text: *found[i], latest: true, moving: *found[i] != text}, true, nil
+}

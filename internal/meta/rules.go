@@ -1,0 +1,200 @@
+package meta
+
+import (
+	"encoding/csv"
+	"errors"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/tonistiigi/go-csvvalue"
+
+	"github.com/hullwright/hullwright/internal/errdefs"
+	"github.com/hullwright/hullwright/internal/input"
+)
+
+// Options are rules as a person wrote them: the entries of list inputs, blank
+// ones left out. An entry whose Line is 0 is named by its text in errors.
+type Options struct {
+	Images      []input.Entry
+	Tags        []input.Entry // default: schedule, and ref of branch, tag and pr
+	Flavor      []input.Entry
+	Labels      []input.Entry
+	Annotations []input.Entry
+	// Levels are where annotations go, separated by commas. Default: manifest.
+	Levels string
+	// ShortLength is how many characters of a commit a short one has.
+	// Default: 7. It is looked at when one is wanted.
+	ShortLength string
+}
+
+// Entries are the entries of a list whose lines nobody kept.
+func Entries(list []string) []input.Entry {
+	entries := make([]input.Entry, len(list))
+	for i, text := range list {
+		entries[i].Text = text
+	}
+	return entries
+}
+
+// Rules are parsed rules.
+type Rules struct {
+	images      []image
+	tags        []tagRule
+	flavor      flavor
+	labels      []entry
+	annotations []entry
+	levels      []string
+	shortLength string
+
+	warnings []string
+}
+
+// entry is an entry of a list, and where it stands.
+type entry struct {
+	input string
+	line  int
+	text  string
+}
+
+// fault is a fault of the entry.
+func (e entry) fault(format string, args ...any) *errdefs.Error {
+	return errdefs.BadInputf(e.input, e.line, format, args...)
+}
+
+// Parse reads rules. It gives every fault at once, each an errdefs.BadInput
+// with its input and line; expressions within are looked at when they are
+// evaluated, since a rule that does not apply may hold anything.
+func Parse(o Options) (Rules, error) {
+	r := Rules{shortLength: o.ShortLength, levels: []string{"manifest"}}
+	if o.Levels != "" {
+		r.levels = strings.Split(o.Levels, ",")
+	}
+	faults := r.parseImages(entries("images", o.Images))
+	faults = append(faults, r.parseTags(entries("tags", o.Tags))...)
+	faults = append(faults, r.parseFlavor(entries("flavor", o.Flavor))...)
+	r.labels = entries("labels", o.Labels)
+	r.annotations = entries("annotations", o.Annotations)
+	return r, errors.Join(faults...)
+}
+
+// entries says of each entry which input it is of.
+func entries(name string, list []input.Entry) []entry {
+	named := make([]entry, len(list))
+	for i, e := range list {
+		named[i] = entry{input: name, line: e.Line, text: e.Text}
+	}
+	return named
+}
+
+// fields splits an entry again, at commas. Quotes are strict this time, and
+// only the first record counts: docker's action parses entries twice.
+func (e entry) fields() ([]string, error) {
+	fields, err := csvvalue.Fields(firstRecord(e.text), nil)
+	var bad *csv.ParseError
+	if errors.As(err, &bad) {
+		return nil, e.fault("column %d: %w in %s", bad.Column, bad.Err, e.text).
+			WithHint(`quote the whole line, and write "" for a quote within: "type=match,""pattern=\d{1,2}"""`)
+	}
+	return fields, err
+}
+
+// firstRecord is text up to a line break that is not within quotes.
+func firstRecord(text string) string {
+	quoted := false
+	for i := range len(text) {
+		switch c := text[i]; {
+		case c == '"':
+			quoted = !quoted
+		case (c == '\n' || c == '\r') && !quoted && i > 0:
+			return text[:i]
+		}
+	}
+	return text
+}
+
+// NeedsCommitTime is whether an expression may ask when the commit was made.
+func (r Rules) NeedsCommitTime() bool { return r.mention("commit_date") }
+
+// NeedsDefaultBranch is whether a rule can't do without the default branch.
+func (r Rules) NeedsDefaultBranch() bool {
+	return slices.ContainsFunc(r.tags, func(t tagRule) bool {
+		return t.kind == "edge" && t.attributes["branch"] == ""
+	})
+}
+
+func (r Rules) mention(word string) bool {
+	in := func(e entry) bool { return strings.Contains(e.text, word) }
+	return slices.ContainsFunc(r.labels, in) || slices.ContainsFunc(r.annotations, in) ||
+		slices.ContainsFunc(r.tags, func(t tagRule) bool { return in(t.entry) }) ||
+		strings.Contains(r.flavor.prefix, word) || strings.Contains(r.flavor.suffix, word)
+}
+
+// nearest is the known word that is most like a given one, empty where none is
+// like it.
+func nearest(word string, known []string) string {
+	best, least := "", 3
+	for _, k := range known {
+		if d := distance(word, k); d < least && d < len(k) {
+			best, least = k, d
+		}
+	}
+	return best
+}
+
+// distance is how many letters differ between words (Levenshtein's).
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
+		}
+	}
+	return row[len(b)]
+}
+
+// sortByPriority orders rules, the highest priority first. A priority that is
+// no number is equal to every other; where the order then depends on the
+// algorithm, it is V8's for short lists: the longest ordered beginning, then
+// insertion by bisection.
+func sortByPriority(rules []tagRule) {
+	compare := func(a, b tagRule) float64 {
+		if d := b.priority - a.priority; !math.IsNaN(d) {
+			return d
+		}
+		return 0
+	}
+	if len(rules) < 2 {
+		return
+	}
+	run := 2
+	descending := compare(rules[1], rules[0]) < 0
+	for run < len(rules) && (compare(rules[run], rules[run-1]) < 0) == descending {
+		run++
+	}
+	if descending {
+		slices.Reverse(rules[:run])
+	}
+	for i := run; i < len(rules); i++ {
+		pivot, left, right := rules[i], 0, i
+		for left < right {
+			middle := (left + right) / 2
+			if compare(pivot, rules[middle]) < 0 {
+				right = middle
+			} else {
+				left = middle + 1
+			}
+		}
+		copy(rules[left+1:i+1], rules[left:i])
+		rules[left] = pivot
+	}
+}
