@@ -16,6 +16,9 @@ import (
 // secrets and none of their values.
 type Plan struct {
 	Solve Solve `json:"solve"`
+	// Align are the repositories that get the first one's index by a copy of what
+	// they lack, which is attestations: see docs/decisions/0004-one-digest.md.
+	Align []string `json:"align,omitempty"`
 	// Release are the tags in the order of their writes: every tag of a step
 	// stands before the first of the next is written.
 	Release []ReleaseStep `json:"release,omitempty"`
@@ -76,8 +79,16 @@ func NewPlan(req Request, nodes []setup.Node) (Plan, error) {
 	if !req.Push {
 		return plan, nil
 	}
-	for _, repo := range req.Repositories() {
+	repos := req.Repositories()
+	// BuildKit answers with the digest of the last exporter's index; the first
+	// repository's is the one that all shall have.
+	for _, repo := range slices.Backward(repos) {
 		plan.Solve.Exports = append(plan.Solve.Exports, pushByDigest(repo.Name(), req.Annotations))
+	}
+	for i, repo := range repos {
+		if i > 0 {
+			plan.Align = append(plan.Align, repo.Name())
+		}
 		plan.Verify = append(plan.Verify, repo.Name())
 	}
 	plan.Release = releaseSteps(req)

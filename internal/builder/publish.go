@@ -45,6 +45,19 @@ func Probe(ctx context.Context, reg *registry.Client, req Request) error {
 	return group.Wait()
 }
 
+// Align gives every repository of the request the first one's index. Layers,
+// configs and manifests are there already: BuildKit pushed them. What differs
+// is the attestations, since each exporter names its repository in them.
+func Align(ctx context.Context, reg *registry.Client, req Request, digest v1.Hash) error {
+	repos := req.Repositories()
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(maxRepositories)
+	for _, repo := range repos[1:] {
+		group.Go(func() error { return reg.Copy(ctx, repos[0], repo, digest) })
+	}
+	return group.Wait()
+}
+
 // Tags writes the request's tags to digest, in the plan's order. It gives a row
 // a tag, also with an error; journal sees the rows before and between writes.
 func Tags(ctx context.Context, reg *registry.Client, req Request, digest v1.Hash, journal func([]registry.Written) error) ([]registry.Written, error) {

@@ -7,6 +7,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"io"
 	"time"
 
@@ -71,10 +72,9 @@ func NewVerb[O any, P interface {
 	v.Inputs = input.Describe(new(O))
 	v.run = func(ctx context.Context, env *Env, args []string) error {
 		var opts O
-		if err := input.Bind(&opts, env.Environ, args); err != nil {
-			return err
-		}
-		if err := env.bind(P(&opts).common()); err != nil {
+		faults := input.Bind(&opts, env.Environ, args)
+		// The CI system is found where inputs are bad too: it marks the faults.
+		if err := errors.Join(faults, env.bind(P(&opts).common())); err != nil {
 			return err
 		}
 		return run(ctx, env, opts)

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/hullwright/hullwright/internal/ci"
 	"github.com/hullwright/hullwright/internal/errdefs"
@@ -31,6 +33,24 @@ func (e *Env) bind(c *Common) error {
 	}
 	return nil
 }
+
+// Clock is the time of the run for what a build records: SOURCE_DATE_EPOCH
+// (seconds since 1970) where it is set, so that the same commit gives the same
+// bytes again, else now.
+func (e *Env) Clock() (time.Time, error) {
+	epoch := e.Environ["SOURCE_DATE_EPOCH"]
+	if epoch == "" {
+		return e.Now(), nil
+	}
+	seconds, err := strconv.ParseInt(epoch, 10, 64)
+	if err != nil || seconds < 0 || seconds > lastSecond {
+		return time.Time{}, errdefs.New(errdefs.BadInput, "SOURCE_DATE_EPOCH %q: must be seconds since 1970", epoch)
+	}
+	return time.Unix(seconds, 0), nil
+}
+
+// lastSecond is the end of the year 9999, the last that RFC 3339 can write.
+const lastSecond = 253402300799
 
 // Notice shows a notice in the CI system's own way where it has one, and
 // always on stderr.

@@ -251,3 +251,13 @@ func isBlank(r rune) bool {
 func countLines(s string) int {
 	return strings.Count(s, "\n") + strings.Count(s, "\r") - strings.Count(s, "\r\n")
 }
+
+// Entries are the records as they were written, for a reader that splits them
+// by a syntax of its own.
+func (r Records) Entries() []Entry {
+	entries := make([]Entry, len(r))
+	for i, record := range r {
+		entries[i] = Entry{Line: record.Line, Text: record.Text}
+	}
+	return entries
+}

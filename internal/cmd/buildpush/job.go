@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
-	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/hullwright/hullwright/internal/builder"
 	"github.com/hullwright/hullwright/internal/ci"
@@ -45,7 +44,7 @@ type job struct {
 
 // newJob parses all options and gives every fault at once.
 func newJob(ctx context.Context, env *cli.Env, o Options) (*job, error) {
-	event, err := env.CI.Event(ctx)
+	event, err := readEvent(ctx, env, len(o.Images) > 0)
 	if err != nil {
 		return nil, err
 	}
@@ -89,6 +88,16 @@ func newJob(ctx context.Context, env *cli.Env, o Options) (*job, error) {
 	return j, nil
 }
 
+// readEvent is what the CI system tells. On a laptop a directory need not be a
+// git repository to be built; deriving tags from one that is none is an error.
+func readEvent(ctx context.Context, env *cli.Env, needed bool) (ci.Event, error) {
+	event, err := env.CI.Event(ctx)
+	if err != nil && !needed && env.CI.Name() == "git" {
+		return ci.Event{Provider: "git", Kind: ci.Other}, nil
+	}
+	return event, err
+}
+
 // name fills in tags, labels and annotations: as they are written, or by
 // metadata's rules where images are given.
 func (j *job) name(ctx context.Context) error {
@@ -97,7 +106,7 @@ func (j *job) name(ctx context.Context) error {
 	}
 	var errs []error
 	var err error
-	j.request.Tags, err = parseReferences("tags", splitCommas(j.options.Tags))
+	j.request.Tags, err = parseReferences("tags", j.options.Tags)
 	errs = append(errs, err)
 	j.request.Labels, err = parseLabels(j.options.Labels)
 	errs = append(errs, err)
@@ -126,7 +135,7 @@ func (j *job) distrust() {
 // A token that the user gave as a secret wins.
 func (j *job) authorizeGit() {
 	host := strings.TrimPrefix(strings.TrimPrefix(j.event.ServerURL, "https://"), "http://")
-	if j.options.GithubToken == "" || j.request.Context.URL == "" || host == "" ||
+	if len(j.options.GithubToken) == 0 || j.request.Context.URL == "" || host == "" ||
 		!strings.HasPrefix(j.request.Context.URL, j.event.ServerURL+"/"+j.event.Repository.Slug+".git") {
 		return
 	}
@@ -135,7 +144,7 @@ func (j *job) authorizeGit() {
 			return
 		}
 	}
-	j.request.Secrets["GIT_AUTH_TOKEN."+host] = []byte(j.options.GithubToken)
+	j.request.Secrets["GIT_AUTH_TOKEN."+host] = []byte(strings.TrimSpace(j.options.GithubToken[0]))
 }
 
 // parsePush reads the input push. auto is true where the command does the whole
@@ -178,27 +187,6 @@ func provenance(in string, e ci.Event) (string, error) {
 		attrs = append(attrs, "builder-id="+e.JobURL)
 	}
 	return strings.Join(attrs, ","), nil
-}
-
-func splitCommas(lines []string) []string {
-	var words []string
-	for _, l := range lines {
-		for _, w := range strings.Split(l, ",") {
-			if w = strings.TrimSpace(w); w != "" {
-				words = append(words, w)
-			}
-		}
-	}
-	return words
-}
-
-// references are the tags as a person wrote them.
-func references(tags []name.Tag) []string {
-	refs := make([]string, len(tags))
-	for i, t := range tags {
-		refs[i] = t.String()
-	}
-	return refs
 }
 
 // metadataFile is the path of the metadata file, empty where none is wanted.

@@ -26,15 +26,15 @@ type Options struct {
 	Secrets     input.Secrets `env:"SECRETS" help:"Secrets for RUN --mount=type=secret, id=value. Only by environment."`
 	SecretEnvs  input.Words   `env:"SECRET-ENVS" help:"Secrets from environment variables, id=VARIABLE."`
 	SecretFiles input.Lines   `env:"SECRET-FILES" help:"Secrets from files, id=path."`
-	GithubToken string        `env:"GITHUB-TOKEN" secret:"true" help:"Token with which the builder fetches a git context from GitHub."`
+	GithubToken input.Secrets `env:"GITHUB-TOKEN" help:"Token with which the builder fetches a git context from GitHub."`
 
-	Images      input.Lines `env:"IMAGES" comments:"true" help:"Image names without tags. With them the command does the whole job: tags, labels and annotations are metadata's rules, and it pushes."`
-	Tags        input.Lines `env:"TAGS" comments:"true" help:"Full references to push; with images, rules as type=semver,pattern={{version}}."`
-	Flavor      input.Lines `env:"FLAVOR" comments:"true" help:"With images: latest=auto, prefix= and suffix= for all tags."`
-	Labels      input.Lines `env:"LABELS" comments:"true" help:"Labels, KEY=value; with images they are added to those of metadata."`
-	Annotations input.Lines `env:"ANNOTATIONS" comments:"true" help:"OCI annotations, [level:]key=value, a level being manifest, index, manifest-descriptor or index-descriptor."`
-	Push        string      `env:"PUSH" envDefault:"auto" placeholder:"BOOL" help:"Push the index: true, false, or auto, which is true with images. The request of a fork is built and never pushed."`
-	Provenance  string      `env:"PROVENANCE" help:"Provenance attestation: true, false, mode=min or mode=max, with more attributes after commas. The default is mode=max for a repository that is known to be public, else mode=min."`
+	Images      input.Records `env:"IMAGES" comments:"true" help:"Image names without tags. With them the command does the whole job: tags, labels and annotations are metadata's rules, and it pushes."`
+	Tags        input.Records `env:"TAGS" comments:"true" help:"Full references to push; with images, rules as type=semver,pattern={{version}}."`
+	Flavor      input.Records `env:"FLAVOR" comments:"true" help:"With images: latest=auto, prefix= and suffix= for all tags."`
+	Labels      input.Lines   `env:"LABELS" comments:"true" help:"Labels, KEY=value; with images they are added to those of metadata."`
+	Annotations input.Lines   `env:"ANNOTATIONS" comments:"true" help:"OCI annotations, [level:]key=value, a level being manifest, index, manifest-descriptor or index-descriptor."`
+	Push        string        `env:"PUSH" envDefault:"auto" bare:"true" placeholder:"BOOL" help:"Push the index: true, false, or auto, which is true with images. The request of a fork is built and never pushed."`
+	Provenance  string        `env:"PROVENANCE" bare:"true" help:"Provenance attestation: true, false, mode=min or mode=max, with more attributes after commas. The default is mode=max for a repository that is known to be public, else mode=min."`
 
 	Builder string `env:"BUILDER" help:"Builder to use; the default is buildx's current one, or else one made for this run."`
 	setup.Options

@@ -31,6 +31,7 @@ var steps = []struct {
 	{"builder", (*job).prepare},   // find or make a builder, with emulation
 	{"plan", (*job).makePlan},     // say what to do on which node
 	{"build", (*job).build},       // build all platforms, push by digest
+	{"align", (*job).align},       // give every repository the same index
 	{"tags", (*job).writeTags},    // point the tags to the index, moving ones last
 	{"verify", (*job).verify},     // read the index back
 	{"summary", (*job).summarize}, // tell people
@@ -105,6 +106,7 @@ func (j *job) open() error {
 	j.manager = setup.New(setup.Host{Environ: j.env.Environ, Stderr: j.env.Stderr, Dir: j.env.Dir, Now: j.env.Now})
 	j.registry = registry.New(
 		registry.WithKeychain(j.keychain),
+		registry.WithTransport(registry.Transport(j.env.Environ)),
 		registry.WithRetryLog(func(line string) { fmt.Fprintln(j.env.Stderr, line) }),
 	)
 	return nil
@@ -279,6 +281,13 @@ func (j *job) foreign() (io.WriteCloser, error) {
 type keepOpen struct{ *os.File }
 
 func (keepOpen) Close() error { return nil }
+
+func (j *job) align(ctx context.Context) error {
+	if len(j.plan.Align) == 0 {
+		return nil
+	}
+	return builder.Align(ctx, j.registry, j.request, j.result.Digest)
+}
 
 func (j *job) writeTags(ctx context.Context) error {
 	if !j.request.Push {

@@ -16,25 +16,39 @@ import (
 	"github.com/hullwright/hullwright/internal/input"
 )
 
-// parseReferences reads full references. A repository without a tag means
-// latest, as everywhere; a digest can't be written to.
-func parseReferences(in string, entries []string) ([]name.Tag, error) {
+// parseReferences reads full references, several of which may share a line. A
+// repository without a tag means latest, as everywhere; a digest can't be
+// written to.
+func parseReferences(in string, records input.Records) ([]name.Tag, error) {
 	var tags []name.Tag
 	var errs []error
 	seen := map[string]bool{}
-	for i, entry := range entries {
-		tag, err := name.NewTag(entry)
-		if err != nil {
-			errs = append(errs, errdefs.BadInputf(in, i+1, "%q is no image reference: %w", entry, unwrapName(err)).
-				WithHint("a reference reads registry/repository:tag, in lower case, as ghcr.io/owner/app:1.4.2"))
-			continue
-		}
-		if !seen[tag.Name()] {
-			seen[tag.Name()] = true
-			tags = append(tags, tag)
+	for _, r := range records {
+		for _, field := range r.Fields {
+			tag, err := parseReference(field)
+			switch {
+			case err != nil:
+				errs = append(errs, errdefs.BadInputf(in, r.Line, "%w", err).
+					WithHint("a reference reads registry/repository:tag, in lower case, as ghcr.io/owner/app:1.4.2; rules, as type=sha, need images"))
+			case !seen[tag.Name()]:
+				seen[tag.Name()] = true
+				tags = append(tags, tag)
+			}
 		}
 	}
 	return tags, errors.Join(errs...)
+}
+
+func parseReference(field input.Field) (name.Tag, error) {
+	text := field.Value
+	if field.Key != "" {
+		text = field.Key + "=" + field.Value
+	}
+	tag, err := name.NewTag(text)
+	if err != nil {
+		return tag, fmt.Errorf("%q is no image reference: %w", text, unwrapName(err))
+	}
+	return tag, nil
 }
 
 // unwrapName is the reason within a reference's parse error, without the words
