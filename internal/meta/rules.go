@@ -48,6 +48,7 @@ type Rules struct {
 	shortLength string
 
 	warnings []string
+	notes    []string
 }
 
 // entry is an entry of a list, and where it stands.

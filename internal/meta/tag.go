@@ -129,7 +129,8 @@ func (t tagRule) setDefaults(kind kindOf) {
 	set("priority", kind.priority)
 }
 
-// warnUnknown tells of attributes that nobody reads.
+// warnUnknown tells of attributes that nobody reads. It is a warning where one
+// that is known was most likely meant, else a note.
 func (r *Rules) warnUnknown(t tagRule, kind kindOf) {
 	known := append(slices.Clone(commonAttributes), kind.attributes...)
 	var unknown []string
@@ -142,9 +143,10 @@ func (r *Rules) warnUnknown(t tagRule, kind kindOf) {
 	for _, key := range unknown {
 		text := fmt.Sprintf("input %q line %d: attribute %q is not known for type=%s", t.input, t.line, key, t.kind)
 		if like := nearest(key, known); like != "" {
-			text += fmt.Sprintf("; did you mean %q?", like)
+			r.warnings = append(r.warnings, fmt.Sprintf("%s; did you mean %q?", text, like))
+			continue
 		}
-		r.warnings = append(r.warnings, text)
+		r.notes = append(r.notes, text)
 	}
 }
 
@@ -186,7 +188,7 @@ type evaluation struct {
 func (r Rules) Tag(f Facts) (Result, error) {
 	x := &evaluation{facts: f, rules: r}
 	x.globals = x.expressions()
-	x.result = Result{Images: r.enabledImages(), Levels: r.levels, Warnings: slices.Clone(r.warnings), Tags: []Tag{}}
+	x.result = Result{Images: r.enabledImages(), Levels: r.levels, Warnings: slices.Clone(r.warnings), Notes: slices.Clone(r.notes), Tags: []Tag{}}
 	known := kinds()
 	for _, t := range r.tags {
 		if err := x.rule(t, known[t.kind]); err != nil {
