@@ -190,7 +190,7 @@ func TestCommands(t *testing.T) {
 	l := testLab(t)
 	b := build{context: "/src", platforms: "linux/amd64", references: []string{"r/a:1", "r/a:2"}, args: []string{"A=1", "B=2"}}
 	want := map[string]string{
-		"hullwright": "/bin/hullwright|build-push|--builder|b|--push=true|--platforms|linux/amd64|--provenance|mode=min,inline-only=true|--tags|r/a:1\nr/a:2|--build-args|A=1\nB=2|/src",
+		"hullwright": "/bin/hullwright|build-push|--builder|b|--push=true|--platforms|linux/amd64|--provenance=mode=min,inline-only=true|--tags|r/a:1\nr/a:2|--build-args|A=1\nB=2|/src",
 		"buildx":     "buildx|build|--builder|b|--push|--platform|linux/amd64|--attest|type=provenance,mode=min,inline-only=true|--tag|r/a:1|--tag|r/a:2|--build-arg|A=1|--build-arg|B=2|/src",
 		"buildctl": "buildctl|--addr|docker-container://buildx_buildkit_b0|build|--frontend|dockerfile.v0|--local|context=/src|--local|dockerfile=/src|" +
 			"--opt|platform=linux/amd64|--opt|attest:provenance=mode=min,inline-only=true|--output|type=image,\"name=r/a:1,r/a:2\",push=true|--opt|build-arg:A=1|--opt|build-arg:B=2",

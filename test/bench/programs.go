@@ -23,7 +23,7 @@ func (l *lab) program(name string) string { return filepath.Join(l.bin, name) }
 func (l *lab) hullwright(b build) command {
 	args := []string{
 		l.program("hullwright"), "build-push", "--builder", l.builder, "--push=true",
-		"--platforms", b.platforms, "--provenance", provenance, "--tags", strings.Join(b.references, "\n"),
+		"--platforms", b.platforms, "--provenance=" + provenance, "--tags", strings.Join(b.references, "\n"),
 	}
 	if len(b.args) > 0 {
 		args = append(args, "--build-args", strings.Join(b.args, "\n"))
