@@ -132,10 +132,10 @@ async function write(chunks, file, url) {
 
 // run starts the program and ends as it ends. spawnSync would keep node from
 // seeing the signals with which a runner cancels a step.
-function run(file, args) {
+function run(file, args, env = process.env) {
   // Before the start: a signal that came in between would end node alone.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
-  const child = spawn(file, args, { stdio: 'inherit', windowsHide: true });
+  const child = spawn(file, args, { env, stdio: 'inherit', windowsHide: true });
   child.on('error', (err) => fail(new Fault(`start ${file}: ${err.message}`, 'it must be a program for this machine, and executable')));
   child.on('exit', (code, signal) => process.exit(signal ? 128 + os.constants.signals[signal] : code));
 }
@@ -168,7 +168,9 @@ async function post() {
   const { 'STATE_hullwright-state': state, 'STATE_hullwright-binary': file, 'STATE_hullwright-pin': pin } = process.env;
   if (!state || !file) return;
   if (pin && !(await holds(file, pin))) throw new Fault(`${file} is no longer hullwright ${pinned.version}: it was not run`, `what ${state} names is left behind`);
-  run(file, ['teardown', '--state', state]);
+  // The action's inputs are still set, and teardown has some of the same names.
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(INPUT|HULLWRIGHT)_/.test(name)));
+  run(file, ['teardown', '--state', state], env);
 }
 
 exports.main = (command) => main(command).catch(fail);

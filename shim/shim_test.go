@@ -173,7 +173,7 @@ func TestPost(t *testing.T) {
 	if out, code := p.run("post.js", binary); out != "" || code != 0 {
 		t.Errorf("without state it printed %q and exited with %d", out, code)
 	}
-	p.check("post.js", 0, []string{"ran teardown --state /run/x y.json,"}, binary, state)
+	p.check("post.js", 0, []string{"ran teardown --state /run/x y.json, images=\n"}, binary, state, "INPUT_IMAGES=main's")
 	p.check("post.js", 0, []string{"ran teardown --state /run/x y.json,"}, binary, state, pin)
 	p.check("post.js", 9, []string{"ran teardown"}, binary, state, "CODE=9")
 	p.write("own/tool", echo+"# changed\n", 0o755)
