@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/moby/buildkit/client"
@@ -50,6 +49,9 @@ func (m *Manager) Emulate(ctx context.Context, b *Builder, want []v1.Platform, i
 			todo = append(todo, &proof{row: &rows[i], node: b.node(rows[i].Node)})
 		}
 	}
+	if err := m.leaseAll(ctx, todo, state); err != nil {
+		return rows, err
+	}
 	prove(ctx, todo)
 	broken := slices.DeleteFunc(slices.Clone(todo), func(p *proof) bool { return p.err == nil })
 	if len(broken) > 0 && ctx.Err() == nil {
@@ -69,6 +71,16 @@ func (m *Manager) Emulate(ctx context.Context, b *Builder, want []v1.Platform, i
 	}
 	m.settle(rows, todo)
 	return rows, errors.Join(faults...)
+}
+
+// leaseAll takes part in what other runs registered, before anything relies on it.
+func (m *Manager) leaseAll(ctx context.Context, todo []*proof, state *State) error {
+	for _, p := range todo {
+		if err := m.leaseEmulator(ctx, p.row.Platform.Architecture, state); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // proof is one platform that a node is to emulate, and how that went.
@@ -146,14 +158,8 @@ func proveOne(ctx context.Context, n *Node, p v1.Platform) error {
 	if errors.As(err, &exit) && exit.ExitCode < gateway.UnknownExitStatus {
 		return errors.New(binfmt.Explain(int(exit.ExitCode)))
 	}
-	if err != nil && strings.Contains(err.Error(), "exec format error") {
-		return errNoEmulator
-	}
 	return err
 }
-
-// errNoEmulator is that nothing runs the platform's programs.
-var errNoEmulator = errors.New("no emulator: exec format error")
 
 func checkBuild(ctx context.Context, p v1.Platform) (*llb.Definition, error) {
 	file, ok := binfmt.Check(p.Architecture)

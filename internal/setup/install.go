@@ -73,7 +73,8 @@ func (m *Manager) installHost(ctx context.Context, p *proof, state *State) (bool
 		return false, errdefs.New(errdefs.Environment, "binfmt_misc: %w", err)
 	}
 	if found {
-		return m.found(ctx, p, handler), nil
+		m.found(ctx, p, handler)
+		return true, nil
 	}
 	lines := binfmt.Emulators("/", arch)
 	if len(lines) == 0 {
@@ -84,30 +85,28 @@ func (m *Manager) installHost(ctx context.Context, p *proof, state *State) (bool
 		p.next = "run once as root, who may register the emulators that are installed, or use driver docker-container"
 		return false, nil
 	}
-	if err := m.mountRegistry(registry, state); err != nil {
-		return false, err
-	}
-	for _, l := range lines {
-		if err := m.tryLine(ctx, registry, l, arch, p, state); err != nil {
-			return false, err
+	return true, hostLeases.locked(ctx, func() error {
+		if err := m.mountRegistry(registry, state); err != nil {
+			return err
 		}
-		if p.retry {
-			break
+		for _, l := range lines {
+			if err := m.tryLine(ctx, registry, l, p, state); err != nil || p.retry {
+				return err
+			}
 		}
-	}
-	return true, nil
+		return nil
+	})
 }
 
 // found judges an entry that is there. One that this run added for another
 // platform of the architecture serves this one too.
-func (m *Manager) found(ctx context.Context, p *proof, e binfmt.Entry) bool {
+func (m *Manager) found(ctx context.Context, p *proof, e binfmt.Entry) {
 	p.row.Emulator = fmt.Sprintf("%s (flags %s)", e.Interpreter, e.Flags)
 	p.next = fmt.Sprintf("remove that registration (echo -1 > %s/%s), then try again", binfmt.Dir, e.Name)
 	if !strings.Contains(e.Flags, "F") {
 		p.next += "; without flag F it does not work in containers"
 	}
 	p.retry = binfmt.Run(ctx, m.tmp(), p.row.Platform.Architecture) == nil
-	return true
 }
 
 func (m *Manager) tmp() string {
@@ -118,10 +117,14 @@ func (m *Manager) tmp() string {
 }
 
 func (m *Manager) mountRegistry(r binfmt.Registry, state *State) error {
+	e := entry{Kind: kindMount, ID: binfmt.Dir}
 	if r.Mounted() {
-		return nil
+		return m.lease(mountLease, e, state)
 	}
-	if err := state.record(entry{Kind: kindMount, ID: binfmt.Dir}); err != nil {
+	if err := state.record(e); err != nil {
+		return err
+	}
+	if err := hostLeases.hold(mountLease, state.nonce()); err != nil {
 		return err
 	}
 	m.stepf("mounting binfmt_misc on %s", binfmt.Dir)
@@ -133,19 +136,22 @@ func (m *Manager) mountRegistry(r binfmt.Registry, state *State) error {
 }
 
 // tryLine registers one line, and takes it back where it does not work.
-func (m *Manager) tryLine(ctx context.Context, r binfmt.Registry, l binfmt.Line, arch string, p *proof, state *State) error {
+func (m *Manager) tryLine(ctx context.Context, r binfmt.Registry, l binfmt.Line, p *proof, state *State) error {
+	if _, err := r.Entry(l.Name); err == nil { // another run was quicker, or the name means something else
+		p.retry, p.row.Emulator = true, l.Name
+		return m.lease(l.Name, entry{Kind: kindBinfmt, ID: l.Name, Detail: l.String()}, state)
+	}
 	e := entry{Kind: kindBinfmt, ID: l.Name, Detail: l.String()}
 	if err := state.record(e); err != nil {
 		return err
 	}
+	if err := hostLeases.hold(l.Name, state.nonce()); err != nil {
+		return err
+	}
 	m.stepf("registering %s for %s (flags %s)", l.Interpreter, p.row.Platform, l.Flags)
 	err := r.Register(l)
-	if errors.Is(err, fs.ErrExist) { // another run was quicker: it is theirs
-		p.retry, p.row.Emulator = true, l.Name
-		return state.forget(e)
-	}
 	if err == nil {
-		err = binfmt.Run(ctx, m.tmp(), arch)
+		err = binfmt.Run(ctx, m.tmp(), p.row.Platform.Architecture)
 	}
 	if err == nil || errors.Is(err, binfmt.ErrUnproved) { // the build will tell
 		p.retry, p.row.Added, p.row.Emulator = true, true, l.Interpreter
@@ -154,8 +160,8 @@ func (m *Manager) tryLine(ctx context.Context, r binfmt.Registry, l binfmt.Line,
 	p.err = fmt.Errorf("%s with flags %s: %w", l.Interpreter, l.Flags, err)
 	p.next = "install other emulators, or name an image with image"
 	m.stepf("taking back %s: %v", l.Name, err)
-	if err := r.Remove(l); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return errdefs.New(errdefs.Environment, "%w", err)
+	if err := removeLine(l, state.nonce()); err != nil && !errors.Is(err, errGone) {
+		return err
 	}
 	return state.forget(e)
 }
@@ -344,13 +350,22 @@ func runToEnd(ctx context.Context, api *engine.Client, name string) (string, err
 	return log, err
 }
 
-// undoBinfmt removes a registration that this program wrote.
-func undoBinfmt(e entry) error {
+// undoBinfmt removes a registration that this program wrote, or leaves it to
+// another run that uses it.
+func undoBinfmt(ctx context.Context, e entry, nonce string) error {
 	line, err := binfmt.ParseLine(e.Detail)
 	if err != nil || line.Name != e.ID {
 		return errdefs.New(errdefs.Denied, "registration %s: the state file does not say what it was", e.ID)
 	}
-	err = binfmt.Registry{}.Remove(line)
+	return hostLeases.locked(ctx, func() error { return removeLine(line, nonce) })
+}
+
+// removeLine must be called with the leases locked.
+func removeLine(line binfmt.Line, nonce string) error {
+	if err := hostLeases.release(line.Name, nonce); err != nil {
+		return err
+	}
+	err := binfmt.Registry{}.Remove(line)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return errGone
@@ -360,21 +375,25 @@ func undoBinfmt(e entry) error {
 	return err
 }
 
-// undoMount unmounts binfmt_misc where nobody else registered anything since.
-func undoMount(e entry) error {
+// undoMount unmounts binfmt_misc where nobody else needs it.
+func undoMount(ctx context.Context, e entry, nonce string) error {
 	if e.ID != binfmt.Dir {
 		return errdefs.New(errdefs.Denied, "%s is no mount point of binfmt_misc", e.ID)
 	}
-	registry := binfmt.Registry{}
-	if !registry.Mounted() {
-		return errGone
-	}
-	if err := registry.Unmount(); errors.Is(err, binfmt.ErrOther) {
-		return errNotOurs
-	} else if err != nil {
+	return hostLeases.locked(ctx, func() error {
+		if err := hostLeases.release(mountLease, nonce); err != nil {
+			return err
+		}
+		registry := binfmt.Registry{}
+		if !registry.Mounted() {
+			return errGone
+		}
+		err := registry.Unmount()
+		if errors.Is(err, binfmt.ErrOther) {
+			return errNotOurs
+		}
 		return err
-	}
-	return nil
+	})
 }
 
 // undoBinfmtImage has the image remove what it registered.

@@ -72,6 +72,13 @@ func newState(t *testing.T, m *Manager) *State {
 	t.Helper()
 	s, err := OpenState(filepath.Join(m.host.Dir, "state", "state.json"))
 	check(t, err)
+	t.Cleanup(func() { // after a failure; else it is gone
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		if err := m.Teardown(ctx, s.Path()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Error(err)
+		}
+	})
 	return s
 }
 

@@ -39,7 +39,26 @@ func startDaemon(argv, environ []string, dir, log string) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
+	pid := cmd.Process.Pid
+	// Start returns when the kernel has closed our files for the new program,
+	// which is an instant before it shows the program's environment. Until then
+	// nobody could find it to stop it.
+	for tries := 0; tries < 500 && !hasMark(pid, environ) && !ended(pid); tries++ {
+		time.Sleep(2 * time.Millisecond)
+	}
 	return cmd.Process.Release()
+}
+
+func hasMark(pid int, environ []string) bool {
+	i := slices.IndexFunc(environ, func(kv string) bool { return strings.HasPrefix(kv, nonceVariable+"=") })
+	_, nonce, _ := strings.Cut(environ[i], "=")
+	return hasNonce(pid, nonce)
+}
+
+// ended is whether a child of ours has ended; it takes the child's status.
+func ended(pid int) bool {
+	got, err := unix.Wait4(pid, nil, unix.WNOHANG, nil)
+	return err == nil && got == pid
 }
 
 // daemonProcess is a running process that has a nonce in its environment.
@@ -50,16 +69,10 @@ type daemonProcess struct {
 
 // findDaemon lists the processes that were started with a nonce.
 func findDaemon(nonce string) ([]daemonProcess, error) {
-	mark := []byte(nonceVariable + "=" + nonce)
-	return findProcesses(func(pid string) bool {
-		environ, err := os.ReadFile(filepath.Join("/proc", pid, "environ"))
-		return err == nil && slices.ContainsFunc(bytes.Split(environ, []byte{0}), func(kv []byte) bool {
-			return bytes.Equal(kv, mark)
-		})
-	})
+	return findProcesses(func(pid int) bool { return hasNonce(pid, nonce) })
 }
 
-func findProcesses(ours func(pid string) bool) ([]daemonProcess, error) {
+func findProcesses(ours func(pid int) bool) ([]daemonProcess, error) {
 	dirs, err := os.ReadDir("/proc")
 	if err != nil {
 		return nil, err
@@ -67,7 +80,7 @@ func findProcesses(ours func(pid string) bool) ([]daemonProcess, error) {
 	var found []daemonProcess
 	for _, d := range dirs {
 		pid, err := strconv.Atoi(d.Name())
-		if err != nil || pid == os.Getpid() || !ours(d.Name()) {
+		if err != nil || pid == os.Getpid() || !ours(pid) {
 			continue
 		}
 		// A process that is gone by now has no session any more.
@@ -147,7 +160,7 @@ func awaitEnd(ctx context.Context, found []daemonProcess, nonce string, limit ti
 	defer cancel()
 	for {
 		for _, p := range found {
-			unix.Wait4(p.pid, nil, unix.WNOHANG, nil) // ours, where this run started it
+			ended(p.pid) // a child of ours is there until its status is taken
 		}
 		left, err := findDaemon(nonce)
 		if err != nil || len(left) == 0 {
@@ -179,8 +192,8 @@ func orphansOf(dir, nonce string) ([]daemonProcess, error) {
 	if err != nil {
 		return nil, err
 	}
-	return findProcesses(func(pid string) bool {
-		mounts, err := os.ReadFile(filepath.Join("/proc", pid, "mountinfo"))
+	return findProcesses(func(pid int) bool {
+		mounts, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "mountinfo"))
 		return err == nil && !bytes.Equal(mounts, own) && rootedIn(string(mounts), dir)
 	})
 }
@@ -200,7 +213,7 @@ func rootedIn(mountinfo, dir string) bool {
 func killOrphans(dir, nonce string) (int, error) {
 	orphans, err := orphansOf(dir, nonce)
 	for _, p := range orphans {
-		if err := unix.Kill(p.pid, unix.SIGKILL); err != nil && err != unix.ESRCH {
+		if err := unix.Kill(p.pid, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
 			return 0, fmt.Errorf("kill %d: %w", p.pid, err)
 		}
 	}
@@ -215,7 +228,7 @@ func unmountBelow(dir string) (int, error) {
 	}
 	points := mountsBelow(string(raw), dir)
 	for _, p := range slices.Backward(points) {
-		if err := unix.Unmount(p, unix.MNT_DETACH); err != nil && err != unix.EINVAL {
+		if err := unix.Unmount(p, unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) {
 			return 0, fmt.Errorf("unmount %s: %w", p, err)
 		}
 	}

@@ -165,6 +165,11 @@ func (s *State) made(mark int) []entry {
 	return slices.Clone(s.doc.Made[mark:])
 }
 
+// has is whether there is an entry of a kind and id.
+func (s *State) has(k kind, id string) bool {
+	return slices.ContainsFunc(s.made(0), func(e entry) bool { return e.Kind == k && e.ID == id })
+}
+
 // forget drops the newest entry that is e: it was undone.
 func (s *State) forget(e entry) error {
 	s.mu.Lock()

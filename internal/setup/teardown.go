@@ -14,7 +14,7 @@ import (
 // to be somebody else's; both count as done.
 var (
 	errGone    = errors.New("gone already")
-	errNotOurs = errors.New("left, since another builder made it")
+	errNotOurs = errors.New("left, since somebody else made it")
 )
 
 // Teardown undoes everything that the state file at path says was made, newest
@@ -70,7 +70,7 @@ func (m *Manager) undo(ctx context.Context, s *State, mark int) error {
 		switch {
 		case err == nil:
 			m.stepf("removed %s %s", e.Kind, e.ID)
-		case errors.Is(err, errGone), errors.Is(err, errNotOurs):
+		case errors.Is(err, errGone), errors.Is(err, errNotOurs), errors.Is(err, errInUse):
 			m.stepf("skipped %s %s: %v", e.Kind, e.ID, err)
 		default:
 			faults = append(faults, err)
@@ -99,11 +99,11 @@ func (m *Manager) undoOne(ctx context.Context, e entry, s *State) error {
 	case kindDirectory:
 		return m.removeDir(ctx, e.ID, nonce)
 	case kindBinfmt:
-		return undoBinfmt(e)
+		return undoBinfmt(ctx, e, nonce)
 	case kindBinfmtImage:
 		return m.undoBinfmtImage(ctx, e, s)
 	case kindMount:
-		return undoMount(e)
+		return undoMount(ctx, e, nonce)
 	}
 	return errdefs.New(errdefs.BadInput, "unknown kind %q", e.Kind)
 }

@@ -42,7 +42,8 @@ func Explain(code int) string {
 	case 22:
 		return "the program ran, and could not start itself again"
 	}
-	return fmt.Sprintf("the program ended with exit code %d", code)
+	// What starts programs in a build gives 1 or 255 for "exec format error".
+	return fmt.Sprintf("nothing runs such programs (exit code %d)", code)
 }
 
 // base is the address at which the program lies. A page may be 64 KiB.
