@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"syscall"
@@ -62,17 +63,18 @@ type child struct {
 
 var running = map[*testscript.TestScript]children{}
 
-// start runs a command beside the script, and waits until its output matches.
+// start runs one of our programs beside the script, and waits until its output
+// matches.
 //
-//	start NAME PATTERN command...
+//	start NAME PATTERN PROGRAM [ARG...]
 func start(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 3 {
-		ts.Fatalf("usage: start NAME PATTERN COMMAND [ARG...]")
+		ts.Fatalf("usage: start NAME PATTERN PROGRAM [ARG...]")
 	}
 	name, pattern := args[0], regexp.MustCompile(args[1])
 	out, in, err := os.Pipe()
 	ts.Check(err)
-	c := &child{cmd: exec.Command(args[2], args[3:]...), out: &strings.Builder{}, done: make(chan error, 1)}
+	c := &child{cmd: exec.Command(filepath.Join(programs, args[2]), args[3:]...), out: &strings.Builder{}, done: make(chan error, 1)}
 	c.cmd.Dir, c.cmd.Stdout, c.cmd.Stderr = ts.Getenv("WORK"), in, in
 	c.cmd.Env = environOf(ts)
 	ts.Check(c.cmd.Start())

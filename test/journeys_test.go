@@ -126,11 +126,29 @@ func journeyEnv(env *testscript.Env) error {
 	if err := os.MkdirAll(store, 0o755); err != nil {
 		return err
 	}
+	env.Defer(func() { undo(env) })
 	config, err := os.ReadFile(os.Getenv("HULLWRIGHT_TEST_BUILDKITD_TOML"))
 	if err != nil {
 		return err
 	}
 	return os.WriteFile(filepath.Join(store, "buildkitd.default.toml"), config, 0o644)
+}
+
+// undo tears down what a script that failed left: its state files name it.
+func undo(env *testscript.Env) {
+	files, _ := filepath.Glob(filepath.Join(env.WorkDir, "*.json")) // the pattern is well formed
+	for _, file := range files {
+		raw, err := os.ReadFile(file)
+		if err != nil || !strings.Contains(string(raw), `"nonce"`) {
+			continue
+		}
+		cmd := exec.Command(filepath.Join(programs, "hullwright"), "teardown", file)
+		cmd.Env = env.Vars
+		cmd.Dir = env.WorkDir
+		if out, err := cmd.CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "teardown of %s: %v\n%s", file, err, out)
+		}
+	}
 }
 
 var started = time.Now()

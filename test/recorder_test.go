@@ -126,9 +126,12 @@ func ordered(ts *testscript.TestScript, neg bool, args []string) {
 
 	var tags []string
 	for _, path := range r.writes {
-		if m := tagPath.FindStringSubmatch(path); m != nil {
+		m := tagPath.FindStringSubmatch(path)
+		switch {
+		case m != nil && strings.HasSuffix(m[2], "-cache"): // the cache's tag is no release
+		case m != nil:
 			tags = append(tags, m[2])
-		} else if len(tags) > 0 && !strings.Contains(path, "-cache") {
+		case len(tags) > 0:
 			ts.Fatalf("%s was written after the tag %s", path, tags[0])
 		}
 	}
@@ -189,7 +192,7 @@ func itoa(n int) string { return strconv.Itoa(n) }
 // environOf is a script's environment, for commands that run beside it.
 func environOf(ts *testscript.TestScript) []string {
 	var environ []string
-	for _, key := range append([]string{"PATH", "HOME", "BUILDX_CONFIG", "TMPDIR", "WORK", "ROOT", "REGISTRY", "RUN", "HULLWRIGHT_BINARY"}, passed...) {
+	for _, key := range append([]string{"PATH", "HOME", "BUILDX_CONFIG", "TMPDIR", "WORK", "ROOT", "REGISTRY", "RUN", "HULLWRIGHT_BINARY", "HULLWRIGHT_DRIVER"}, passed...) {
 		if v := ts.Getenv(key); v != "" {
 			environ = append(environ, key+"="+v)
 		}

@@ -56,6 +56,9 @@ type Verb struct {
 	Summary string // one line, lower case, no period
 	Long    string // what --help says below the summary
 	Outputs []Output
+	// Reports is whether the verb shows its results to people itself. On plain
+	// git, where no later step reads outputs, they are not listed again then.
+	Reports bool
 	// Inputs are the verb's declared inputs.
 	Inputs []input.Input
 
@@ -74,7 +77,7 @@ func NewVerb[O any, P interface {
 		var opts O
 		faults := input.Bind(&opts, env.Environ, args)
 		// The CI system is found where inputs are bad too: it marks the faults.
-		if err := errors.Join(faults, env.bind(P(&opts).common())); err != nil {
+		if err := errors.Join(faults, env.bind(P(&opts).common(), v.Reports)); err != nil {
 			return err
 		}
 		return run(ctx, env, opts)

@@ -15,7 +15,7 @@ import (
 )
 
 // bind sets what the common inputs decide: the provider and where outputs go.
-func (e *Env) bind(c *Common) error {
+func (e *Env) bind(c *Common, reports bool) error {
 	provider, err := ci.Detect(ci.Host{
 		Environ:    e.Environ,
 		Stdout:     e.Stdout,
@@ -27,7 +27,11 @@ func (e *Env) bind(c *Common) error {
 		return err
 	}
 	e.CI = provider
-	e.outputs = &outputs{file: c.OutputsFile, values: map[string]string{}}
+	e.outputs = &outputs{
+		file:   c.OutputsFile,
+		values: map[string]string{},
+		quiet:  reports && c.DotenvFile == "" && provider.Name() == "git",
+	}
 	if e.outputs.file != "" && !filepath.IsAbs(e.outputs.file) {
 		e.outputs.file = filepath.Join(e.Dir, e.outputs.file)
 	}
@@ -82,10 +86,14 @@ func (e *Env) Group(title string, do func() error) error {
 type outputs struct {
 	file   string
 	values map[string]string
+	quiet  bool // the verb's report says it all, and there is no later step
 }
 
 func (o *outputs) set(e *Env, name, value string) error {
 	o.values[name] = value
+	if o.quiet {
+		return nil
+	}
 	err := e.CI.Output(name, value)
 	var inexpressible *ci.Inexpressible
 	if errors.As(err, &inexpressible) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"os/signal"
 	"syscall"
@@ -96,6 +97,9 @@ func process() (*Env, context.Context, func(), error) {
 	if err != nil {
 		return nil, nil, nil, err
 	}
+	// Libraries below gRPC print to the standard logger, in the middle of a
+	// display, what comes back as an error anyway.
+	log.SetOutput(io.Discard)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	context.AfterFunc(ctx, stop)
 	env := &Env{

@@ -7,6 +7,7 @@ package progress
 import (
 	"context"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -40,15 +41,19 @@ type Summary struct {
 	Warnings []client.VertexWarning
 }
 
-// Cached counts the steps of a Dockerfile, and those of them that came from the
-// cache. BuildKit names them "[stage 2/3] RUN ...", its own work otherwise.
+// step is the name of a Dockerfile's step that does work: "[2/3] RUN make",
+// "[linux/arm64 build 2/5] COPY . .". A FROM only resolves.
+var step = regexp.MustCompile(`^\[(\S+ )*\d+/\d+\] (?:[^F]|F[^R])`)
+
+// Cached counts the steps of a Dockerfile that do work, and those of them that
+// came from the cache.
 func (s Summary) Cached() (cached, total int) {
-	for _, step := range s.Steps {
-		if !strings.HasPrefix(step.Name, "[") || strings.HasPrefix(step.Name, "[internal]") || strings.HasPrefix(step.Name, "[auth]") {
+	for _, v := range s.Steps {
+		if !step.MatchString(v.Name) {
 			continue
 		}
 		total++
-		if step.Cached {
+		if v.Cached {
 			cached++
 		}
 	}

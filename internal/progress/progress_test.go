@@ -26,6 +26,7 @@ func TestShow(t *testing.T) {
 			vertex("[internal] load build context", true, ""),
 			vertex("[1/2] FROM alpine:3", true, ""),
 			vertex("[2/2] RUN make", false, ""),
+			vertex("[linux/arm64 build 2/5] COPY . .", true, ""),
 			vertex("exporting cache to registry", false, "403 Forbidden"),
 		}}
 	}()
@@ -42,7 +43,7 @@ func TestShow(t *testing.T) {
 	if cached, total := got.Cached(); cached != 1 || total != 2 {
 		t.Errorf("%d of %d cached, want 1 of 2", cached, total)
 	}
-	if len(got.Steps) != 4 || got.Steps[0].Name != "[2/2] RUN make" || got.Steps[0].Duration() != time.Second {
+	if len(got.Steps) != 5 || got.Steps[0].Name != "[2/2] RUN make" || got.Steps[0].Duration() != time.Second {
 		t.Errorf("steps %+v", got.Steps)
 	}
 	if got, want := got.CacheExportError(), "exporting cache to registry: 403 Forbidden"; got != want {

@@ -1,17 +1,22 @@
 package registry
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"golang.org/x/sync/errgroup"
 )
 
 // Copy makes repository to hold the index or image with a digest that from
 // holds, whole: what to lacks of it is copied, by a mount where both are in one
-// registry. It writes no tag. What is there already costs a HEAD.
+// registry. It writes no tag, nor the tag that stands in for referrers where a
+// registry has none. What is there already costs a HEAD.
 func (c *Client) Copy(ctx context.Context, from, to name.Repository, digest v1.Hash) error {
 	source, err := c.remote(ctx, from, pull)
 	if err != nil {
@@ -21,29 +26,82 @@ func (c *Client) Copy(ctx context.Context, from, to name.Repository, digest v1.H
 	if err != nil {
 		return err
 	}
-	what := fmt.Sprintf("copy %s@%s to %s", from, digest, to)
-	desc, err := remote.Get(source.repo.Digest(digest.String()), source.options...)
+	top, err := source.session.manifest(ctx, from.Digest(digest.String()))
 	if err != nil {
-		return explain(what, from.RegistryStr(), "repository:"+from.RepositoryStr()+":"+pull, err)
+		return err
 	}
-	ref := target.repo.Digest(digest.String())
-	if desc.MediaType.IsIndex() {
-		var index v1.ImageIndex
-		if index, err = desc.ImageIndex(); err == nil {
-			err = remote.WriteIndex(ref, index, target.options...)
+	images, err := imagesOf(top)
+	if err != nil {
+		return fmt.Errorf("copy %s@%s: %w", from, digest, err)
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(copiesAtOnce)
+	for _, im := range images {
+		g.Go(func() error { return im.copy(gctx, source, target) })
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	if top.MediaType.IsImage() {
+		return nil
+	}
+	return target.session.put(ctx, top)
+}
+
+// copiesAtOnce bounds the images of one index that are copied at one time.
+const copiesAtOnce = 8
+
+// copy makes target hold the image whole, its manifest last.
+func (im *image) copy(ctx context.Context, source, target place) error {
+	ref := target.session.repo.Digest(im.digest.String())
+	switch _, err := target.session.resolve(ctx, ref); {
+	case err == nil:
+		return nil
+	case !errors.Is(err, ErrNotFound):
+		return err
+	}
+	m, err := source.session.manifest(ctx, source.session.repo.Digest(im.digest.String()))
+	if err != nil {
+		return err
+	}
+	parsed, err := v1.ParseManifest(bytes.NewReader(m.Raw))
+	if err != nil {
+		return wrongf("%s: manifest: %w", im.label(), err)
+	}
+	for _, d := range append(parsed.Layers, parsed.Config) {
+		if !d.MediaType.IsDistributable() {
+			continue
 		}
-	} else {
-		var image v1.Image
-		if image, err = desc.Image(); err == nil {
-			err = remote.Write(ref, image, target.options...)
+		if err := copyBlob(ctx, d.Digest, source, target); err != nil {
+			return err
 		}
 	}
-	return explain(what, to.RegistryStr(), "repository:"+to.RepositoryStr()+":"+push, err)
+	return target.session.put(ctx, m)
+}
+
+func copyBlob(ctx context.Context, digest v1.Hash, source, target place) error {
+	layer, err := remote.Layer(source.repo.Digest(digest.String()), source.options...)
+	if err == nil {
+		err = remote.WriteLayer(target.repo, layer, target.options...)
+	}
+	to := target.session
+	what := fmt.Sprintf("copy %s@%s to %s", source.session.repo, digest, to.repo)
+	return explain(what, to.repo.RegistryStr(), to.scope(), err)
+}
+
+// put writes a manifest by its digest.
+func (s *session) put(ctx context.Context, m Manifest) error {
+	_, err := s.do(ctx, call{
+		method: http.MethodPut, kind: manifests, id: m.Digest.String(),
+		contentType: string(m.MediaType), body: m.Raw,
+	})
+	return err
 }
 
 // place is a repository as go-containerregistry's remote package reaches it
 // through a session of ours.
 type place struct {
+	session *session
 	repo    name.Repository
 	options []remote.Option
 }
@@ -63,7 +121,7 @@ func (c *Client) remote(ctx context.Context, repo name.Repository, actions strin
 	if err != nil {
 		return place{}, err
 	}
-	return place{repo: reached, options: []remote.Option{
+	return place{session: s, repo: reached, options: []remote.Option{
 		remote.WithContext(ctx),
 		remote.WithTransport(s),
 		remote.WithJobs(perRepository / 4),

@@ -57,7 +57,11 @@ func (j *job) derive(ctx context.Context) error {
 func derivedTags(derived meta.Result) ([]name.Tag, error) {
 	var errs []error
 	for _, image := range derived.Images {
-		if _, err := name.NewRepository(image); err != nil {
+		err := checkName(image)
+		if err == nil {
+			_, err = name.NewRepository(image)
+		}
+		if err != nil {
 			errs = append(errs, errdefs.BadInputf("images", 0, "%q is no image name: %w", image, unwrapName(err)).
 				WithHint("an image name reads registry/repository, without a tag or a scheme, as ghcr.io/owner/app"))
 		}

@@ -51,6 +51,7 @@ func Verb() cli.Verb {
 	return cli.NewVerb(cli.Verb{
 		Name:    "build-push",
 		Summary: "build for all platforms and push the index",
+		Reports: true,
 		Long: `
 Builds CONTEXT with BuildKit, pushes the index by digest to every repository
 at the same time, writes the tags when all is there, moving ones last, and

@@ -167,19 +167,8 @@ func (j *job) prepare(ctx context.Context) error {
 		if j.builder, err = j.findOrMake(ctx); err != nil {
 			return err
 		}
-		emulated, err := j.manager.Emulate(ctx, j.builder, j.request.Platforms, j.spec.BinfmtImage, j.state)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(j.env.Stderr, "builder %s (%s)\n", j.builder.Name, j.builder.Driver)
-		for _, e := range emulated {
-			how := "native"
-			if !e.Native {
-				how = "emulated by " + e.Emulator
-			}
-			fmt.Fprintf(j.env.Stderr, "  %s on %s: %s\n", e.Platform, e.Node, how)
-		}
-		return nil
+		_, err = j.manager.Emulate(ctx, j.builder, j.request.Platforms, j.spec.BinfmtImage, j.state)
+		return err
 	})
 }
 

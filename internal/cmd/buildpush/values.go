@@ -6,8 +6,10 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
+	"github.com/distribution/reference"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/moby/buildkit/session/secrets/secretsprovider"
 
@@ -44,11 +46,40 @@ func parseReference(field input.Field) (name.Tag, error) {
 	if field.Key != "" {
 		text = field.Key + "=" + field.Value
 	}
+	if err := checkName(text); err != nil {
+		return name.Tag{}, fmt.Errorf("%q is no image reference: %w", text, err)
+	}
 	tag, err := name.NewTag(text)
 	if err != nil {
 		return tag, fmt.Errorf("%q is no image reference: %w", text, unwrapName(err))
 	}
 	return tag, nil
+}
+
+// checkName refuses what a registry's client would take for a host and ask the
+// network about: a scheme, a port that can't be.
+func checkName(text string) error {
+	if scheme, _, ok := strings.Cut(text, "://"); ok {
+		return fmt.Errorf("it has the scheme %q", scheme)
+	}
+	named, err := reference.ParseNormalizedNamed(text)
+	if err != nil {
+		return err
+	}
+	if _, port, ok := strings.Cut(reference.Domain(named), "]:"); ok {
+		return checkPort(port)
+	}
+	if _, port, ok := strings.Cut(reference.Domain(named), ":"); ok && !strings.HasPrefix(reference.Domain(named), "[") {
+		return checkPort(port)
+	}
+	return nil
+}
+
+func checkPort(port string) error {
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return fmt.Errorf("%q is no port", port)
+	}
+	return nil
 }
 
 // unwrapName is the reason within a reference's parse error, without the words
