@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -216,14 +218,15 @@ func (m *Manager) completeProcess(g *group, node groupNode, spec Spec) error {
 		return err
 	}
 	p := &processNode{
-		m: m, dir: dir, nonce: g.Made.Nonce,
+		socketNode: socketNode{path: socketIn(dir), nonce: g.Made.Nonce},
+		m:          m, dir: dir,
 		buildkitd: spec.Buildkitd, flags: spec.Flags, env: env, config: spec.Config,
 	}
 	if _, err := p.command(); err != nil {
 		return err
 	}
 	g.Driver, g.Made.Driver = remote, Process
-	node.Endpoint = "unix://" + p.socket()
+	node.Endpoint = "unix://" + p.path
 	g.Nodes = []groupNode{node}
 	g.start = p
 	return nil
@@ -303,7 +306,7 @@ func (m *Manager) boot(ctx context.Context, g *group, state *State, keep bool) (
 			if err != nil {
 				return err
 			}
-			b.Nodes[i], err = m.bootNode(ctx, n, conn, state)
+			b.Nodes[i], err = m.bootNode(ctx, g.Name, n, conn, state)
 			return err
 		})
 	}
@@ -324,13 +327,17 @@ func (m *Manager) connector(g *group, n groupNode, keep bool) (connector, error)
 		}
 		return c, nil
 	case g.Driver == remote && strings.HasPrefix(n.Endpoint, "unix://"):
-		return &socketNode{path: strings.TrimPrefix(n.Endpoint, "unix://")}, nil
+		s := &socketNode{path: strings.TrimPrefix(n.Endpoint, "unix://")}
+		if g.Made != nil {
+			s.nonce = g.Made.Nonce
+		}
+		return s, nil
 	}
 	return nil, errdefs.BadInputf("builder", 0, "builder %q has driver %s at %q, which is not supported", g.Name, g.Driver, n.Endpoint).
 		WithHint("hullwright setup makes one with driver %s or %s", DockerContainer, Process)
 }
 
-func (m *Manager) bootNode(ctx context.Context, n groupNode, conn connector, state *State) (Node, error) {
+func (m *Manager) bootNode(ctx context.Context, builder string, n groupNode, conn connector, state *State) (Node, error) {
 	if s, ok := conn.(starter); ok {
 		if err := s.up(ctx, state); err != nil {
 			return Node{}, err
@@ -346,7 +353,7 @@ func (m *Manager) bootNode(ctx context.Context, n groupNode, conn connector, sta
 			err.Err = fmt.Errorf("%w\n%s", err.Err, indent(log))
 		}
 		if state == nil {
-			err = err.WithHint("docker buildx rm removes a builder that is broken for good")
+			err = err.WithHint("remove it if it is broken for good: hullwright teardown --name %[1]s where hullwright made it, else docker buildx rm %[1]s", builder)
 		}
 		return Node{}, err
 	}
@@ -412,16 +419,36 @@ func dial(ctx context.Context, conn connector) (*client.Client, error) {
 	}))
 }
 
-// socketNode is a buildkitd that somebody else runs.
-type socketNode struct{ path string }
+// socketNode is a buildkitd that runs already, at a unix socket.
+type socketNode struct {
+	path  string
+	nonce string // empty where somebody else runs it
+}
 
 func (s *socketNode) dial(ctx context.Context) (net.Conn, error) {
 	return (&net.Dialer{}).DialContext(ctx, "unix", s.path)
 }
 
-func (s *socketNode) gone(context.Context) error { return nil }
+func (s *socketNode) gone(context.Context) error {
+	if s.nonce == "" {
+		return nil // whoever runs it may be starting it just now
+	}
+	if found, err := findDaemon(s.nonce); err != nil || len(found) > 0 {
+		return err
+	}
+	return errors.New("its buildkitd is not running any more")
+}
 
-func (s *socketNode) tail(context.Context) string { return "" }
+func (s *socketNode) tail(context.Context) string {
+	if s.nonce == "" {
+		return ""
+	}
+	raw, err := os.ReadFile(filepath.Join(filepath.Dir(s.path), processLog))
+	if err != nil {
+		return "" // it went with its directory
+	}
+	return lastLines(string(raw))
+}
 
 func allToOCI(list []v1.Platform) []ocispecs.Platform {
 	out := make([]ocispecs.Platform, len(list))

@@ -329,22 +329,25 @@ func (c *containerNode) tail(ctx context.Context) string {
 		return ""
 	}
 	defer api.Close()
-	log, err := containerLog(ctx, api, c.name())
+	out, complaints, err := containerLog(ctx, api, c.name(), tailLines)
+	log := strings.TrimSpace(out + complaints)
 	if err != nil {
 		return fmt.Sprintf("%s\n(its log: %v)", log, err)
 	}
 	return log
 }
 
-func containerLog(ctx context.Context, api *engine.Client, name string) (string, error) {
-	stream, err := api.ContainerLogs(ctx, name, engine.ContainerLogsOptions{ShowStdout: true, ShowStderr: true, Tail: tailLines})
+// containerLog is what a container wrote on its two streams, the last lines of
+// it where tail is a number.
+func containerLog(ctx context.Context, api *engine.Client, name, tail string) (out, complaints string, err error) {
+	stream, err := api.ContainerLogs(ctx, name, engine.ContainerLogsOptions{ShowStdout: true, ShowStderr: true, Tail: tail})
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	defer stream.Close()
-	var buf bytes.Buffer
-	_, err = stdcopy.StdCopy(&buf, &buf, io.LimitReader(stream, 1<<20))
-	return strings.TrimSpace(buf.String()), err
+	var stdout, stderr bytes.Buffer
+	_, err = stdcopy.StdCopy(&stdout, &stderr, io.LimitReader(stream, 1<<20))
+	return stdout.String(), stderr.String(), err
 }
 
 // removeContainer removes a container that has the nonce.

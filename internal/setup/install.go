@@ -293,8 +293,7 @@ func (r imageRunner) run(ctx context.Context, args ...string) (listing, error) {
 	if err != nil {
 		return found, errdefs.New(errdefs.Environment, "run image %s: %w", r.image, err)
 	}
-	// Its complaints come before, on the other stream.
-	if err := json.Unmarshal([]byte(out[max(0, strings.Index(out, "{")):]), &found); err != nil {
+	if err := json.Unmarshal([]byte(out), &found); err != nil {
 		return found, errdefs.New(errdefs.Environment, "run image %s: expected a list of emulators, found %q: %w", r.image, out, err)
 	}
 	return found, nil
@@ -330,7 +329,8 @@ func (r imageRunner) output(ctx context.Context, args []string) (_ string, err e
 	return runToEnd(ctx, api, name)
 }
 
-// runToEnd runs a container that was made, and gives its log.
+// runToEnd runs a container that was made, and gives what it wrote on its
+// standard output.
 func runToEnd(ctx context.Context, api *engine.Client, name string) (string, error) {
 	wait := api.ContainerWait(ctx, name, engine.ContainerWaitOptions{Condition: container.WaitConditionNextExit})
 	if _, err := api.ContainerStart(ctx, name, engine.ContainerStartOptions{}); err != nil {
@@ -343,11 +343,11 @@ func runToEnd(ctx context.Context, api *engine.Client, name string) (string, err
 	case end := <-wait.Result:
 		code = end.StatusCode
 	}
-	log, err := containerLog(ctx, api, name)
+	out, complaints, err := containerLog(ctx, api, name, "")
 	if err == nil && code != 0 {
-		err = fmt.Errorf("exit code %d: %s", code, lastLines(log))
+		err = fmt.Errorf("exit code %d: %s", code, lastLines(complaints))
 	}
-	return log, err
+	return out, err
 }
 
 // undoBinfmt removes a registration that this program wrote, or leaves it to

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,6 +20,7 @@ import (
 const (
 	nonceVariable = "HULLWRIGHT_BUILDER_NONCE"
 	nonceFile     = ".hullwright-nonce"
+	processLog    = "buildkitd.log"
 )
 
 // socketLimit is the longest path that a unix socket can have.
@@ -29,18 +29,19 @@ const socketLimit = 107
 // processNode is a buildkitd that runs beside us. buildx knows it as a remote
 // builder.
 type processNode struct {
+	socketNode
 	m         *Manager
 	dir       string // private: socket, root, configuration, log
-	nonce     string
 	buildkitd string // path; empty is found in PATH
 	flags     []string
 	env       []string // further variables, NAME=value
 	config    []byte
 }
 
-func (p *processNode) socket() string { return filepath.Join(p.dir, "buildkitd.sock") }
-func (p *processNode) log() string    { return filepath.Join(p.dir, "buildkitd.log") }
-func (p *processNode) root() string   { return filepath.Join(p.dir, "root") }
+func socketIn(dir string) string { return filepath.Join(dir, "buildkitd.sock") }
+
+func (p *processNode) log() string  { return filepath.Join(p.dir, processLog) }
+func (p *processNode) root() string { return filepath.Join(p.dir, "root") }
 
 // processDir is where a process builder of a name will live. It is not in a
 // home directory, which may be on a network; the path must leave room for the
@@ -106,7 +107,7 @@ func (p *processNode) command() ([]string, error) {
 	args := []string{
 		daemon,
 		"--config", filepath.Join(p.dir, configFile),
-		"--addr", "unix://" + p.socket(),
+		"--addr", "unix://" + p.path,
 		"--root", p.root(),
 		"--oci-worker-net", "host",
 		"--containerd-worker=false", // else it looks for a containerd whose images are not ours
@@ -277,25 +278,6 @@ func (p *processNode) up(ctx context.Context, state *State) error {
 		return errdefs.New(errdefs.Environment, "start %s: %w", argv[0], err)
 	}
 	return nil
-}
-
-func (p *processNode) dial(ctx context.Context) (net.Conn, error) {
-	return (&net.Dialer{}).DialContext(ctx, "unix", p.socket())
-}
-
-func (p *processNode) gone(context.Context) error {
-	if found, err := findDaemon(p.nonce); err != nil || len(found) > 0 {
-		return err
-	}
-	return errors.New("buildkitd ended")
-}
-
-func (p *processNode) tail(context.Context) string {
-	raw, err := os.ReadFile(p.log())
-	if err != nil {
-		return "no log: " + err.Error()
-	}
-	return lastLines(string(raw))
 }
 
 // path is where programs are looked for. Ordinary users' PATH often lacks the
