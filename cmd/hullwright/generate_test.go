@@ -140,6 +140,14 @@ func scalar(text string) string {
 	return strings.TrimSpace(string(raw))
 }
 
+// programNote says what shim/action.js does.
+const programNote = `
+An action runs the first of these programs that is there: the input ` + "`binary`; the variable `HULLWRIGHT_BINARY`" + `; the runner's
+tool cache; ` + "`bin/OS-ARCH/`" + ` in the action's own tree, for a fork that works offline; a download. Of the last three only what
+has the SHA-256 that the action's tree pins is run. Behind a proxy set ` + "`NODE_USE_ENV_PROXY: 1` beside `HTTPS_PROXY`" + `, which
+node 24 needs to heed it.
+`
+
 // inputsPage is docs/inputs.md.
 func inputsPage(verbs []cli.Verb) []byte {
 	var b bytes.Buffer
@@ -181,10 +189,11 @@ quote within. Blank lines do not count.
 			fmt.Fprintf(&b, "| `%s` | %s |\n", out.Name, cell(out.Help))
 		}
 	}
-	b.WriteString("\n## Of the actions\n\nEach action has the inputs of its command, and these:\n\n| input | help |\n|---|---|\n")
+	b.WriteString("\n## The actions\n\nEach action has the inputs of its command, and these:\n\n| input | help |\n|---|---|\n")
 	for _, in := range actionInputs {
 		fmt.Fprintf(&b, "| `%s` | %s |\n", in.Name, cell(in.Help))
 	}
+	b.WriteString(programNote)
 	return b.Bytes()
 }
 
