@@ -27,6 +27,7 @@ type options struct {
 	Labels    Lines         `env:"LABELS" comments:"true" help:"Labels, one a line."`
 	CacheFrom Records       `env:"CACHE-FROM" help:"Cache sources, one a line."`
 	Outputs   Records       `env:"OUTPUTS" quotes:"keep" help:"Outputs, one a line."`
+	Opts      []string      `env:"DRIVER-OPTS" quotes:"keep" help:"Options, one a line."`
 	Push      bool          `env:"PUSH" envDefault:"false" help:"Push the index."`
 	Cleanup   bool          `env:"CLEANUP" envDefault:"true" help:"Remove the builder."`
 	Retries   int           `env:"RETRIES" envDefault:"3" help:"Retries."`
@@ -114,6 +115,10 @@ func TestBind(t *testing.T) {
 					{Line: 3, Text: "TYPE=registry , ref = r=x", Fields: []Field{{"type", "registry"}, {"ref", "r=x"}}},
 				}
 			},
+		},
+		"a plain list": {
+			environ: map[string]string{"INPUT_DRIVER-OPTS": "\"env.A=b,c\"\nimage=x"},
+			want:    func(o *options) { o.Opts = []string{`"env.A=b,c"`, "image=x"} },
 		},
 		"records that keep quotes": {
 			environ: map[string]string{"INPUT_OUTPUTS": `type=image,"name=a,b"`},
@@ -227,7 +232,7 @@ func TestDescribe(t *testing.T) {
 	for _, in := range inputs {
 		names = append(names, in.Name)
 	}
-	want := "provider context tags labels cache-from outputs push cleanup retries sbom timeout sep-tags github-token secrets"
+	want := "provider context tags labels cache-from outputs driver-opts push cleanup retries sbom timeout sep-tags github-token secrets"
 	if got := strings.Join(names, " "); got != want {
 		t.Errorf("inputs\n got %s\nwant %s", got, want)
 	}

@@ -26,7 +26,7 @@
 // How lists are split is [Grammar]'s matter.
 //
 // Fields are string, bool, int, time.Duration, [Lines], [Words], [Records],
-// [Text] or [Secrets].
+// [Text] or [Secrets]; []string is [Lines] for packages that may not import this one.
 package input
 
 // Lines is a list that is split at line breaks only.
