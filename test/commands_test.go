@@ -2,6 +2,8 @@ package test
 
 import (
 	"errors"
+	"net/http/cgi"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -139,4 +141,24 @@ func interrupt(ts *testscript.TestScript, neg bool, args []string) {
 	if got, want := c.cmd.ProcessState.ExitCode(), args[1]; want != itoa(got) {
 		ts.Fatalf("%s exited with %d, want %s:\n%s", args[0], got, want, c.out)
 	}
+}
+
+// gitserver serves the work directory as repo.git over http; $NAME is its
+// address.
+//
+//	gitserver NAME
+func gitserver(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: gitserver NAME")
+	}
+	root := filepath.Join(ts.Getenv("WORK"), ".served")
+	ts.Check(ts.Exec("git", "clone", "--quiet", "--bare", ".", filepath.Join(root, "repo.git")))
+	path, err := exec.Command("git", "--exec-path").Output()
+	ts.Check(err)
+	server := httptest.NewServer(&cgi.Handler{
+		Path: filepath.Join(strings.TrimSpace(string(path)), "git-http-backend"),
+		Env:  []string{"GIT_PROJECT_ROOT=" + root, "GIT_HTTP_EXPORT_ALL=1"},
+	})
+	ts.Defer(server.Close)
+	ts.Setenv(args[0], strings.TrimPrefix(server.URL, "http://"))
 }

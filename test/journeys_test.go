@@ -80,6 +80,7 @@ func TestJourneys(t *testing.T) {
 			"interrupt":  interrupt,
 			"exits":      exits,
 			"wait-write": waitWrite,
+			"gitserver":  gitserver,
 		},
 	})
 }

@@ -31,7 +31,7 @@ type Request struct {
 	NoCache     bool
 	Push        bool
 	// Provenance are the attributes of the provenance attestation, as
-	// "mode=min,inline-only=true"; "disabled=true" is none.
+	// "mode=min,inline-only=true"; empty is none.
 	Provenance string
 	VCS        VCS
 }

@@ -20,7 +20,7 @@ import (
 var (
 	denied      = regexp.MustCompile(`(?i)\b401\b|\b403\b|unauthorized|forbidden|insufficient_scope|access denied|authorization failed|denied:`)
 	unreachable = regexp.MustCompile(`(?i)connection refused|connection reset|no such host|server misbehaving|i/o timeout|network is unreachable|tls: |x509: |EOF$|\b50[0234]\b|\b429\b`)
-	registryOp  = regexp.MustCompile(`(?i)failed to (push|do request|resolve source metadata|fetch oauth token|fetch anonymous token|authorize|copy|load cache key)|pull access`)
+	registryOp  = regexp.MustCompile(`(?i)failed to (push|do request|resolve source metadata|fetch oauth token|fetch anonymous token|authorize|copy|load cache key)|error writing (manifest|layer|config) blob|pull access`)
 	noFile      = regexp.MustCompile(`(?i)failed to read dockerfile: .*(no such file|not found)`)
 	diskFull    = regexp.MustCompile(`(?i)no space left on device`)
 )

@@ -23,6 +23,7 @@ func TestClassify(t *testing.T) {
 		{"killed", errors.New(`failed to solve: process "/bin/sh -c x" did not complete successfully: exit code: 137`), errdefs.Build, true},
 		{"denied", errors.New(`failed to solve: failed to push r.example/app: push access denied, repository does not exist or may require authorization: server message: insufficient_scope: authorization failed`), errdefs.Denied, true},
 		{"401", errors.New(`failed to solve: failed to push r.example/app: unexpected status from POST request to https://r.example/v2/app/blobs/uploads/: 401 Unauthorized`), errdefs.Denied, true},
+		{"cache denied", errors.New(`failed to solve: error writing manifest blob: denied: this tag is protected`), errdefs.Denied, true},
 		{"down", errors.New(`failed to solve: failed to push 127.0.0.1:1/app: failed to do request: Head "http://127.0.0.1:1/v2/app/blobs/sha256:00": dial tcp 127.0.0.1:1: connect: connection refused`), errdefs.Environment, true},
 		{"disk", errors.New(`failed to solve: failed to copy: write /var/lib/buildkit/x: no space left on device`), errdefs.Environment, true},
 		{"dockerfile", errors.New(`failed to solve: failed to read dockerfile: open Dockerfile: no such file or directory`), errdefs.BadInput, true},

@@ -38,6 +38,7 @@ type job struct {
 	builder *setup.Builder
 	plan    builder.Plan
 	result  builder.Result
+	built   bool // result is whole
 	tags    []registry.Written
 	pushed  []builder.Pushed
 }
@@ -170,7 +171,7 @@ func provenance(in string, e ci.Event) (string, error) {
 	case in == "":
 		attrs = []string{"mode=min", "inline-only=true"}
 	case err == nil && !on:
-		return "disabled=true", nil
+		return "", nil
 	case err == nil:
 		attrs = []string{"mode=max"} // BuildKit's own default
 	default:

@@ -23,7 +23,7 @@ type Options struct {
 	NoCache     bool          `env:"NO-CACHE" envDefault:"false" help:"Build every step again."`
 	CacheFrom   input.Records `env:"CACHE-FROM" help:"Caches to import: a reference, or type=registry,ref=... or type=local,src=..."`
 	CacheTo     input.Records `env:"CACHE-TO" help:"Caches to export: type=inline, type=registry,ref=...,mode=max or type=local,dest=... A failed export is a warning, unless ignore-error=false is set."`
-	Secrets     input.Secrets `env:"SECRETS" help:"Secrets for RUN --mount=type=secret, id=value. Only by environment."`
+	Secrets     input.Secrets `env:"SECRETS" help:"Secrets for RUN --mount=type=secret, id=value."`
 	SecretEnvs  input.Words   `env:"SECRET-ENVS" help:"Secrets from environment variables, id=VARIABLE."`
 	SecretFiles input.Lines   `env:"SECRET-FILES" help:"Secrets from files, id=path."`
 	GithubToken input.Secrets `env:"GITHUB-TOKEN" help:"Token with which the builder fetches a git context from GitHub."`

@@ -242,6 +242,7 @@ func (j *job) build(ctx context.Context) error {
 				Progress:    progress,
 				Terminal:    j.env.Terminal,
 			})
+			j.built = err == nil
 			return err
 		})
 		return group.Wait()
@@ -335,7 +336,7 @@ func (j *job) giveOutputs() error {
 	if j.builder != nil {
 		outputs = append(outputs, [2]string{"builder", j.builder.Name})
 	}
-	if j.result.Response != nil {
+	if j.built {
 		metadata, err := j.result.Metadata(j.builder.Name, j.plan.Solve.Node, j.request.Tags)
 		if err != nil {
 			return err

@@ -202,7 +202,7 @@ func TestProvenance(t *testing.T) {
 	}{
 		{"", ci.Event{}, "mode=min,inline-only=true"}, // visibility unknown: build arguments are not recorded
 		{"", public, "mode=max,builder-id=https://ci.example/1"},
-		{"false", public, "disabled=true"},
+		{"false", public, ""},
 		{"true", ci.Event{}, "mode=max"},
 		{"mode=min", public, "mode=min,builder-id=https://ci.example/1"},
 		{"mode=max,builder-id=me", public, "mode=max,builder-id=me"},
