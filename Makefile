@@ -15,7 +15,7 @@ env: ## Docker Engine, BuildKit, QEMU, registry, base images, CI runners
 	$(ENV) up
 
 test: build env ## all tests, against the real environment
-	$(ENV) exec -- go test -timeout 25m ./...
+	$(ENV) exec -- sh .ci/test
 
 check: build env ## what a change must pass: format, vet, staticcheck, vulnerabilities, generated files, races
 	$(ENV) exec -- sh .ci/check

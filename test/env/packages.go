@@ -34,6 +34,9 @@ var packages = []pkg{
 	{name: "rsync", proof: "rsync"}, // gitlab-ci-local copies the work tree with it
 	{name: "busybox-static", proof: "busybox"},
 	{name: "git", proof: "git"},
+	{name: "gcc", proof: "gcc"}, // this and the next: go test -race
+	{name: "libc6-dev", proof: "/usr/include/stdlib.h"},
+	{name: "curl", proof: "curl"},
 	{name: "ca-certificates", proof: "/etc/ssl/certs/ca-certificates.crt"},
 	{name: "nodejs", proof: "node"}, // actions and gitlab-ci-local
 	{name: "npm", proof: "npm"},
