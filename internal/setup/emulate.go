@@ -109,7 +109,10 @@ func (p *proof) fault() error {
 func place(b *Builder, p v1.Platform) Emulation {
 	row := Emulation{Platform: p, Node: b.Nodes[0].Name}
 	lists := func(n Node) bool {
-		return slices.ContainsFunc(n.Platforms, func(o v1.Platform) bool { return native(o, p) })
+		return slices.ContainsFunc(n.Platforms, func(o v1.Platform) bool {
+			// Some arm64 machines have no 32-bit mode: kinship is not enough.
+			return o.Architecture == p.Architecture && native(o, p)
+		})
 	}
 	if i := slices.IndexFunc(b.Nodes, lists); i >= 0 {
 		row.Node = b.Nodes[i].Name

@@ -58,7 +58,9 @@ func parsePlatform(s string) (v1.Platform, *errdefs.Error) {
 	p, err := platforms.Parse(full)
 	p = platforms.Normalize(p)
 	name := platforms.Format(p)
-	if err == nil && slices.Contains(knownPlatforms, name) {
+	// A version in parentheses, windows(10.0.17763)/amd64, means something on
+	// Windows only.
+	if err == nil && slices.Contains(knownPlatforms, name) && (p.OSVersion == "" || p.OS == "windows") {
 		return fromOCI(p), nil
 	}
 	bad := errdefs.New(errdefs.BadInput, "unknown platform %q", s)

@@ -53,20 +53,6 @@ func real(t *testing.T) *Manager {
 	return New(Host{Environ: environ, Stderr: testLog{t}, Dir: dir, Now: time.Now})
 }
 
-type testLog struct{ t *testing.T }
-
-func (l testLog) Write(p []byte) (int, error) {
-	l.t.Log(strings.TrimSuffix(string(p), "\n"))
-	return len(p), nil
-}
-
-func check(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 func limited(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	t.Cleanup(cancel)
@@ -122,13 +108,6 @@ func buildWithBuildx(ctx context.Context, t *testing.T, m *Manager, name string)
 	buildx(ctx, t, m, "build", "--builder", name, "--output", "type=local,dest="+filepath.Join(dir, "out"), dir)
 	if _, err := os.Stat(filepath.Join(dir, "out", "Dockerfile")); err != nil {
 		t.Error(err)
-	}
-}
-
-func missing(t *testing.T, path string) {
-	t.Helper()
-	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("%s is there still (%v)", path, err)
 	}
 }
 

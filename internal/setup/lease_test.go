@@ -1,0 +1,40 @@
+package setup
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+func TestLeases(t *testing.T) {
+	l := leases{dir: filepath.Join(t.TempDir(), "leases")}
+	do := func(f func() error) error {
+		return l.locked(t.Context(), f)
+	}
+	release := func(nonce string) error {
+		return do(func() error { return l.release("qemu-x", nonce) })
+	}
+	hold := func(nonce string) {
+		check(t, do(func() error { return l.hold("qemu-x", nonce) }))
+	}
+	if err := release("a"); !errors.Is(err, errGone) {
+		t.Errorf("released what was not held: %v", err)
+	}
+	hold("a")
+	hold("a") // twice is once
+	hold("b")
+	if err := release("a"); !errors.Is(err, errInUse) {
+		t.Errorf("b's was taken: %v", err)
+	}
+	if err := release("a"); !errors.Is(err, errGone) || !l.held("qemu-x") {
+		t.Errorf("a gave back twice: %v", err)
+	}
+	check(t, release("b"))
+	if l.held("qemu-x") {
+		t.Error("held by nobody")
+	}
+	if left, _ := os.ReadDir(l.dir); len(left) != 1 { // the lock
+		t.Errorf("left %v", left)
+	}
+}
