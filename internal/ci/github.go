@@ -193,7 +193,8 @@ func (g *github) jobURL(e Event) string {
 	return u
 }
 
-// Output appends to GITHUB_OUTPUT. Without that file the value is printed and
+// Output appends to GITHUB_OUTPUT, and writes to the dotenv file where one is
+// named. Without that file the value is printed and
 // an errdefs.Environment returned: whoever asked for an output must not be
 // told that all is well.
 func (g *github) Output(name, value string) error {
@@ -203,7 +204,10 @@ func (g *github) Output(name, value string) error {
 		}
 		return err
 	}
-	return nil
+	if g.host.DotenvFile == "" {
+		return nil
+	}
+	return dotenv{path: within(g.host.Dir, g.host.DotenvFile)}.set(name, value)
 }
 
 // SaveState appends to GITHUB_STATE.

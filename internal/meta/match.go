@@ -16,6 +16,7 @@ const matchTimeout = 2 * time.Second
 // pattern is a JavaScript regular expression.
 type pattern struct {
 	re             *regexp2.Regexp
+	names          []string // of the groups, in order; those without one are empty
 	global, sticky bool
 }
 
@@ -50,7 +51,7 @@ func parsePattern(body, flags string) (pattern, error) {
 		return p, fmt.Errorf("Invalid regular expression: /%s/%s: %w", body, flags, err)
 	}
 	re.MatchTimeout = matchTimeout
-	p.re = re
+	p.re, p.names = re, groupNames(body)
 	return p, nil
 }
 
@@ -65,21 +66,62 @@ func (p pattern) match(s string) ([]*string, error) {
 		if p.sticky && m.Index != 0 {
 			return nil, nil
 		}
-		var groups []*string
-		for _, g := range m.Groups() {
-			groups = append(groups, captured(g))
-		}
-		return groups, nil
+		return p.groups(m), nil
 	}
 	var all []*string
 	for end := 0; m != nil && (!p.sticky || m.Index == end); {
 		all = append(all, captured(m.Group))
-		end = m.Index + m.Length
+		if end = m.Index + m.Length; m.Length == 0 {
+			end++
+		}
 		if m, err = p.re.FindNextMatch(m); err != nil {
 			return nil, err
 		}
 	}
 	return all, nil
+}
+
+// groups are a match and its groups in the order of their parentheses. The
+// engine counts as .NET does: those with a name come last.
+func (p pattern) groups(m *regexp2.Match) []*string {
+	groups := []*string{captured(m.Group)}
+	number := 0
+	for _, name := range p.names {
+		var g *regexp2.Group
+		if name != "" {
+			g = m.GroupByName(name)
+		} else {
+			number++
+			g = m.GroupByNumber(number)
+		}
+		if g == nil {
+			groups = append(groups, nil)
+			continue
+		}
+		groups = append(groups, captured(*g))
+	}
+	return groups
+}
+
+// groupNames finds the capturing groups of a pattern that compiles.
+func groupNames(body string) (names []string) {
+	class := false
+	for i := 0; i < len(body); i++ {
+		switch rest := body[i+1:]; {
+		case body[i] == '\\':
+			i++
+		case class:
+			class = body[i] != ']'
+		case body[i] == '[':
+			class = true
+		case body[i] == '(' && !strings.HasPrefix(rest, "?"):
+			names = append(names, "")
+		case body[i] == '(' && strings.HasPrefix(rest, "?<") && !strings.HasPrefix(rest, "?<=") && !strings.HasPrefix(rest, "?<!"):
+			name, _, _ := strings.Cut(rest[2:], ">")
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 func captured(g regexp2.Group) *string {

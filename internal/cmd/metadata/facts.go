@@ -15,7 +15,7 @@ import (
 // gather collects what the rules are applied to, and no more than they need:
 // the checkout and the API are asked only for what the event does not tell.
 func gather(ctx context.Context, env *cli.Env, o Options, rules meta.Rules) (meta.Facts, error) {
-	now, err := clock(env)
+	now, err := env.Clock()
 	if err != nil {
 		return meta.Facts{}, err
 	}
@@ -115,5 +115,3 @@ func local(env *cli.Env) *time.Location {
 func host(env *cli.Env) ci.Host {
 	return ci.Host{Environ: env.Environ, Stdout: env.Stdout, Stderr: env.Stderr, Dir: env.Dir, Now: env.Now}
 }
-
-func join(errs []error) error { return errors.Join(errs...) }

@@ -7,10 +7,10 @@ package metadata
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/hullwright/hullwright/internal/ci"
 	"github.com/hullwright/hullwright/internal/cli"
@@ -120,7 +120,7 @@ func (o Options) parse() (rules meta.Rules, exports bool, err error) {
 		Levels:      string(o.Levels),
 		ShortLength: string(o.ShortSHA),
 	})
-	return rules, exports, join(append(faults, err))
+	return rules, exports, errors.Join(append(faults, err)...)
 }
 
 // parseBool reads set-output-env; empty is true.
@@ -143,20 +143,6 @@ func entries(records input.Records) []input.Entry {
 	return list
 }
 
-// clock is the time of the run: SOURCE_DATE_EPOCH where it is set, so that the
-// same commit gives the same labels again.
-func clock(env *cli.Env) (time.Time, error) {
-	epoch := env.Environ["SOURCE_DATE_EPOCH"]
-	if epoch == "" {
-		return env.Now(), nil
-	}
-	seconds, err := strconv.ParseInt(epoch, 10, 64)
-	if err != nil || seconds < 0 || seconds > 253402300799 { // the end of the year 9999
-		return time.Time{}, errdefs.New(errdefs.BadInput, "SOURCE_DATE_EPOCH %q: must be seconds since 1970", epoch)
-	}
-	return time.Unix(seconds, 0), nil
-}
-
 // wantsHead is whether a switch is on; any text that has "true" in it does.
 func (o Options) wantsHead() bool { return strings.Contains(strings.ToLower(o.PRHeadSHA), "true") }
 
@@ -174,6 +160,7 @@ func separator(s input.Text) string {
 	return string(s)
 }
 
+// note prints what is of less weight than a warning.
 func note(env *cli.Env, format string, args ...any) {
 	fmt.Fprintf(env.Stderr, "metadata: note: %s\n", ci.Clean(fmt.Sprintf(format, args...)))
 }

@@ -2,7 +2,6 @@ package metadata
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -53,8 +52,8 @@ func (w *writer) rest(r meta.Result) error {
 		w.set("annotations", strings.Join(annotations, separator(w.options.SepAnnotations))),
 		w.set("json", r.JSON()),
 	)
-	for _, note := range r.Notes {
-		fmt.Fprintf(w.env.Stderr, "metadata: note: %s\n", ci.Clean(note))
+	for _, n := range r.Notes {
+		note(w.env, "%s", n)
 	}
 	if err != nil || !w.wantsFiles() {
 		return err

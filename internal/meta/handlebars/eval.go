@@ -211,10 +211,7 @@ func (s *scope) helper(path *pathExpr, c call) (any, error) {
 	if path.simple() && !path.data {
 		switch path.parts[0] {
 		case "lookup":
-			if len(args) < 2 {
-				return nil, fmt.Errorf("lookup needs an object and a name")
-			}
-			return property(args[0], String(args[1])), nil
+			return lookup(args)
 		case "log":
 			return nil, nil
 		case "if", "unless", "with", "each":
@@ -232,6 +229,18 @@ func (s *scope) helper(path *pathExpr, c call) (any, error) {
 	default:
 		return nil, fmt.Errorf("%q is not a function", path.original)
 	}
+}
+
+// lookup is {{lookup object name}}. What is false, 0 or empty is itself,
+// whatever is looked up in it.
+func lookup(args []any) (any, error) {
+	switch {
+	case len(args) > 0 && !truthy(args[0]):
+		return args[0], nil
+	case len(args) < 2:
+		return nil, fmt.Errorf("lookup needs an object and a name")
+	}
+	return property(args[0], String(args[1])), nil
 }
 
 func (s *scope) arguments(c call) ([]any, map[string]any, error) {
@@ -348,6 +357,9 @@ func (r *renderer) block(b *block, s *scope) error {
 	if f, ok := v.(Func); ok {
 		if v, err = f(Call{Args: args, Hash: hash}); err != nil {
 			return err
+		}
+		if len(args) > 0 || len(hash) > 0 { // a helper's block, which it has no use for
+			return r.write(String(v))
 		}
 	} else if len(args) > 0 || len(hash) > 0 {
 		if v != nil {

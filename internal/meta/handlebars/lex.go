@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 )
 
 type tokenKind int
@@ -63,44 +64,52 @@ const (
 
 const space = `[\s\v\x{a0}\x{feff}\x{2028}\x{2029}]`
 
-// mustacheRules are the grammar's own, in its order (spec/handlebars.l).
-var mustacheRules = []rule{
-	{tokOpenSexpr, start(`\(`), ""},
-	{tokCloseSexpr, start(`\)`), ""},
-	{tokOpenRawBlock, start(`\{\{\{\{`), ""},
-	{tokCloseRawBlock, start(`\}\}\}\}`), ""},
-	{tokOpenPartial, start(`\{\{~?>`), ""},
-	{tokOpenPartialBlock, start(`\{\{~?#>`), ""},
-	{tokOpenBlock, start(`\{\{~?#\*?`), ""},
-	{tokOpenEndBlock, start(`\{\{~?/`), ""},
-	{tokInverse, start(`\{\{~?\^` + space + `*~?\}\}`), ""},
-	{tokInverse, start(`\{\{~?` + space + `*else` + space + `*~?\}\}`), ""},
-	{tokOpenInverse, start(`\{\{~?\^`), ""},
-	{tokOpenInverseChain, start(`\{\{~?` + space + `*else\b`), ""},
-	{tokOpenUnescaped, start(`\{\{~?\{`), ""},
-	{tokOpen, start(`\{\{~?&`), ""},
-	{tokComment, start(`\{\{~?!--(?s:.*?)--~?\}\}`), ""},
-	{tokComment, start(`\{\{~?!(?s:[^-].*?|-[^-].*?|)\}\}`), ""},
-	{tokOpen, start(`\{\{~?\*?`), ""},
-	{tokEquals, start(`=`), ""},
-	{tokID, start(`\.\.`), ""},
-	{tokID, start(`\.`), afterName},
-	{tokSep, start(`[/.]`), ""},
-	{tokCloseUnescaped, start(`\}~?\}\}`), ""},
-	{tokClose, start(`~?\}\}`), ""},
-	{tokString, start(`"(?s:\\"|[^"])*"`), ""},
-	{tokString, start(`'(?s:\\'|[^'])*'`), ""},
-	{tokData, start(`@`), ""},
-	{tokBool, start(`true`), afterLiteral},
-	{tokBool, start(`false`), afterLiteral},
-	{tokUndefined, start(`undefined`), afterLiteral},
-	{tokNull, start(`null`), afterLiteral},
-	{tokNumber, start(`-?[0-9]+(?:\.[0-9]+)?`), afterLiteral},
-	{tokOpenBlockParams, start(`as` + space + `+\|`), ""},
-	{tokCloseBlockParams, start(`\|`), ""},
-	{tokID, start("[^\\s\\v\\x{a0}\\x{feff}!\"#%-,./;->@\\[-^`{-~]+"), afterName},
-	{tokID, start(`\[(?s:\\\]|[^\]])*\]`), ""},
-}
+// mustacheRules are the grammar's own, in its order (spec/handlebars.l), but
+// for comments, which stand aside.
+var mustacheRules = sync.OnceValue(func() []rule {
+	return []rule{
+		{tokOpenSexpr, start(`\(`), ""},
+		{tokCloseSexpr, start(`\)`), ""},
+		{tokOpenRawBlock, start(`\{\{\{\{`), ""},
+		{tokCloseRawBlock, start(`\}\}\}\}`), ""},
+		{tokOpenPartial, start(`\{\{~?>`), ""},
+		{tokOpenPartialBlock, start(`\{\{~?#>`), ""},
+		{tokOpenBlock, start(`\{\{~?#\*?`), ""},
+		{tokOpenEndBlock, start(`\{\{~?/`), ""},
+		{tokInverse, start(`\{\{~?\^` + space + `*~?\}\}`), ""},
+		{tokInverse, start(`\{\{~?` + space + `*else` + space + `*~?\}\}`), ""},
+		{tokOpenInverse, start(`\{\{~?\^`), ""},
+		{tokOpenInverseChain, start(`\{\{~?` + space + `*else\b`), ""},
+		{tokOpenUnescaped, start(`\{\{~?\{`), ""},
+		{tokOpen, start(`\{\{~?&`), ""},
+		{tokOpen, start(`\{\{~?\*?`), ""},
+		{tokEquals, start(`=`), ""},
+		{tokID, start(`\.\.`), ""},
+		{tokID, start(`\.`), afterName},
+		{tokSep, start(`[/.]`), ""},
+		{tokCloseUnescaped, start(`\}~?\}\}`), ""},
+		{tokClose, start(`~?\}\}`), ""},
+		{tokString, start(`"(?s:\\"|[^"])*"`), ""},
+		{tokString, start(`'(?s:\\'|[^'])*'`), ""},
+		{tokData, start(`@`), ""},
+		{tokBool, start(`true`), afterLiteral},
+		{tokBool, start(`false`), afterLiteral},
+		{tokUndefined, start(`undefined`), afterLiteral},
+		{tokNull, start(`null`), afterLiteral},
+		{tokNumber, start(`-?[0-9]+(?:\.[0-9]+)?`), afterLiteral},
+		{tokOpenBlockParams, start(`as` + space + `+\|`), ""},
+		{tokCloseBlockParams, start(`\|`), ""},
+		{tokID, start("[^\\s\\v\\x{a0}\\x{feff}!\"#%-,./;->@\\[-^`{-~]+"), afterName},
+		{tokID, start(`\[(?s:\\\]|[^\]])*\]`), ""},
+	}
+})
+
+// A comment that begins with "--" ends with it too, and both may be the same.
+var (
+	comments     = start(`\{\{~?!(?s:.*?)\}\}`)
+	longComments = start(`\{\{~?!(?s:.*?)--~?\}\}`)
+	longComment  = start(`\{\{~?!--`)
+)
 
 var blank = start(space + `+`)
 
@@ -211,7 +220,13 @@ func (l *lexer) unexpected() error {
 }
 
 func (l *lexer) match() (tokenKind, int) {
-	for _, r := range mustacheRules {
+	if longComment.MatchString(l.rest) {
+		return tokComment, len(longComments.FindString(l.rest))
+	}
+	if m := comments.FindString(l.rest); m != "" {
+		return tokComment, len(m)
+	}
+	for _, r := range mustacheRules() {
 		m := r.re.FindString(l.rest)
 		if m == "" {
 			continue

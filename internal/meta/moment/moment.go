@@ -18,14 +18,13 @@ import (
 const Invalid = "Invalid date"
 
 const (
-	// tokens are moment's own, in its order, for what precedes them see below.
+	// tokens are moment's own, in its order.
 	tokens     = `[Hh]mm(?:ss)?|Mo|MM?M?M?|Do|DDDo|DD?D?D?|ddd?d?|do?|w[o|w]?|W[o|W]?|Qo?|N{1,5}|YYYYYY|YYYYY|YYYY|YY|y{2,4}|yo?|gg(?:ggg?)?|GG(?:GGG?)?|e|E|a|A|hh?|HH?|kk?|mm?|ss?|S{1,9}|x|X|zz?|ZZ?`
 	longTokens = `LTS|LT|LL?L?L?|l{1,4}`
-	// A text in brackets is literal, and a backslash makes a token so.
-	quoted  = `\[[^\[]*\]|\\?`
-	anyChar = `[^\n\r\x{2028}\x{2029}]`
+	anyChar    = `[^\n\r\x{2028}\x{2029}]`
 )
 
+// A text in brackets is literal, and a backslash makes a token so.
 var formatting = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`\[[^\[]*\]|\\?(?:` + tokens + `|` + anyChar + `)`)
 })
@@ -85,7 +84,7 @@ func expand(layout string) string {
 }
 
 func literal(token string) string {
-	if strings.Contains(token, "[") && len(token) > 1 {
+	if i := strings.Index(token, "["); i >= 0 && i < len(token)-1 {
 		return strings.TrimSuffix(strings.TrimPrefix(token, "["), "]")
 	}
 	return strings.ReplaceAll(token, `\`, "")
