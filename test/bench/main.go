@@ -125,10 +125,12 @@ func bench(ctx context.Context, o options, environ []string, stdout, stderr io.W
 		return err
 	}
 	table, err := measure(ctx, l, chosen)
-	header := describe(ctx, l)
-	err = errors.Join(err, l.close())
 	if len(table) > 0 {
-		fmt.Fprint(stdout, header, "\n", format(table))
+		fmt.Fprint(stdout, describe(ctx, l), "\n", format(table))
+	}
+	err = errors.Join(err, l.close())
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = errdefs.New(errdefs.Environment, "not done in %s: %w", o.deadline, err).WithHint("-deadline gives more time, -only and -n take less")
 	}
 	if over := overBudget(table); err == nil && o.strict && over > 0 {
 		return fmt.Errorf("%d of %d budgets are not met", over, len(table))
