@@ -436,7 +436,7 @@ func (s *socketNode) gone(context.Context) error {
 	if found, err := findDaemon(s.nonce); err != nil || len(found) > 0 {
 		return err
 	}
-	return errors.New("its buildkitd is not running any more")
+	return errors.New("buildkitd is not running")
 }
 
 func (s *socketNode) tail(context.Context) string {

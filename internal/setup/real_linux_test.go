@@ -395,6 +395,8 @@ func TestRealProcessKilled(t *testing.T) {
 		cmd.Env = append(cmd.Env, k+"="+v)
 	}
 	check(t, cmd.Start())
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
 	home := filepath.Dir(strings.TrimPrefix(b.Nodes[0].Endpoint, "unix://"))
 	for {
 		orphans, err := orphansOf(home, state.nonce())
@@ -402,13 +404,16 @@ func TestRealProcessKilled(t *testing.T) {
 		if len(orphans) > 0 {
 			break
 		}
-		check(t, ctx.Err())
-		time.Sleep(20 * time.Millisecond)
+		select {
+		case err := <-ended:
+			t.Fatalf("the build ended: %v", err)
+		case <-time.After(20 * time.Millisecond):
+		}
 	}
 	found, err := findDaemon(state.nonce())
 	check(t, err)
 	signalAll(leaders(found), state.nonce(), syscall.SIGKILL)
-	cmd.Wait()
+	<-ended
 
 	start := time.Now()
 	check(t, m.Teardown(ctx, state.Path()))
@@ -495,4 +500,64 @@ func TestRealCanceled(t *testing.T) {
 			missing(t, m.store().path("instances", name))
 		}
 	}
+}
+
+// TestRealBrokenDaemon has a buildkitd that ends at once; its own words are what
+// a person needs.
+func TestRealBrokenDaemon(t *testing.T) {
+	for _, driver := range []string{DockerContainer, Process} {
+		t.Run(driver, func(t *testing.T) {
+			m, ctx := real(t), limited(t)
+			state := newState(t, m)
+			start := time.Now()
+			_, err := m.Ensure(ctx, Spec{Name: "b" + newNonce(3), Driver: driver, Flags: []string{"--frobnicate"}}, state)
+			if errdefs.KindOf(err) != errdefs.Environment || !strings.Contains(err.Error(), "frobnicate") {
+				t.Errorf("got %v", err)
+			}
+			t.Logf("%s: %v", time.Since(start), err)
+			if took := time.Since(start); took > bootLimit/2 {
+				t.Errorf("it took %s", took)
+			}
+			if made := state.made(0); len(made) > 0 {
+				t.Errorf("left %+v", made)
+			}
+		})
+	}
+}
+
+// TestRealMissingImage has an image that is neither here nor in its registry.
+func TestRealMissingImage(t *testing.T) {
+	m, ctx := real(t), limited(t)
+	state := newState(t, m)
+	image := os.Getenv("HULLWRIGHT_TEST_REGISTRY") + "/no/such/image:1"
+	_, err := m.Ensure(ctx, Spec{DriverOpts: map[string]string{"image": image}}, state)
+	if errdefs.KindOf(err) != errdefs.Environment || !strings.Contains(err.Error(), "pull image "+image) || len(errdefs.Hints(err)) == 0 {
+		t.Errorf("got %v", err)
+	}
+	if made := state.made(0); len(made) > 0 {
+		t.Errorf("left %+v", made)
+	}
+}
+
+// TestRealKeepState keeps the volume for the next builder of the name.
+func TestRealKeepState(t *testing.T) {
+	m, ctx := real(t), limited(t)
+	spec := Spec{Name: "s" + newNonce(3), DriverOpts: map[string]string{"network": "host"}, KeepState: true}
+	volume := "buildx_buildkit_" + spec.Name + "0_state"
+	endpoint, err := m.currentEndpoint()
+	check(t, err)
+	api, err := m.engine(endpoint)
+	check(t, err)
+	defer api.Close()
+	for range 2 {
+		state := newState(t, m)
+		_, err := m.Ensure(ctx, spec, state)
+		check(t, err)
+		check(t, m.Teardown(ctx, state.Path()))
+		_, err = api.VolumeInspect(ctx, volume, engine.VolumeInspectOptions{})
+		check(t, err)
+		spec.KeepState = false // the volume is the first one's, and stays
+	}
+	_, err = api.VolumeRemove(ctx, volume, engine.VolumeRemoveOptions{})
+	check(t, err)
 }

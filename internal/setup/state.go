@@ -102,6 +102,10 @@ func readState(path string) (*State, error) {
 	if err != nil {
 		return nil, err
 	}
+	return parseState(path, raw)
+}
+
+func parseState(path string, raw []byte) (*State, error) {
 	s := &State{path: path}
 	if err := json.Unmarshal(raw, &s.doc); err != nil {
 		return nil, errdefs.BadInputf("state", 0, "%s is no state file: %w", path, err)
