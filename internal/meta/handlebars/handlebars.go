@@ -11,7 +11,6 @@ package handlebars
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -67,21 +66,6 @@ func (t *Template) Name() string {
 		return ""
 	}
 	return path.parts[0]
-}
-
-// Uses says whether the template names name anywhere, also where it would not
-// be evaluated.
-func (t *Template) Uses(name string) bool {
-	found := false
-	t.root.walk(func(e expr) {
-		if path, ok := e.(*pathExpr); ok && slices.Contains(path.parts, name) {
-			found = true
-		}
-		if s, ok := e.(stringExpr); ok && string(s) == name {
-			found = true
-		}
-	})
-	return found
 }
 
 // Render evaluates a template. Errors are those of functions, and of names that

@@ -524,36 +524,3 @@ func (e *pathExpr) scoped() bool { return thisInPath.MatchString(e.original) }
 
 // simple is whether a path is one name, which may be a helper's.
 func (e *pathExpr) simple() bool { return len(e.parts) == 1 && !e.scoped() && e.depth == 0 }
-
-// walk visits all expressions of a program.
-func (prog *program) walk(visit func(expr)) {
-	if prog == nil {
-		return
-	}
-	for _, n := range prog.body {
-		switch n := n.(type) {
-		case *mustache:
-			n.call.walk(visit)
-		case *block:
-			n.call.walk(visit)
-			n.program.walk(visit)
-			n.inverse.walk(visit)
-		case *partial:
-			call{callee: n.name, params: n.params, hash: n.hash}.walk(visit)
-			n.fallback.walk(visit)
-		}
-	}
-}
-
-func (c call) walk(visit func(expr)) {
-	all := append([]expr{c.callee}, c.params...)
-	for _, h := range c.hash {
-		all = append(all, h.value)
-	}
-	for _, e := range all {
-		visit(e)
-		if s, ok := e.(*subExpr); ok {
-			s.call.walk(visit)
-		}
-	}
-}
