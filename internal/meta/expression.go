@@ -126,6 +126,7 @@ func (x *evaluation) zone(arguments map[string]any) (*time.Location, moment.Opti
 		name, ok := value.(string)
 		switch {
 		case key != "tz":
+			//lint:ignore ST1005 the words are those that its users know
 			return nil, options, fmt.Errorf("Unknown %s attribute", key)
 		case !ok || name == "":
 			return nil, options, errors.New("a date's zone is a text in quotes: tz='Europe/Paris'")

@@ -26,6 +26,7 @@ func parsePattern(body, flags string) (pattern, error) {
 	options := regexp2.RegexOptions(regexp2.ECMAScript)
 	for i, f := range flags {
 		if strings.ContainsRune(flags[:i], f) {
+			//lint:ignore ST1005 the words are those that its users know
 			return p, fmt.Errorf("Invalid flags supplied to RegExp constructor '%s'", flags)
 		}
 		switch f {
@@ -43,11 +44,13 @@ func parsePattern(body, flags string) (pattern, error) {
 			p.sticky = true
 		case 'd', 'v':
 		default:
+			//lint:ignore ST1005 the words are those that its users know
 			return p, fmt.Errorf("Invalid flags supplied to RegExp constructor '%s'", flags)
 		}
 	}
 	re, err := regexp2.Compile(body, options)
 	if err != nil {
+		//lint:ignore ST1005 the words are those that its users know
 		return p, fmt.Errorf("Invalid regular expression: /%s/%s: %w", body, flags, err)
 	}
 	re.MatchTimeout = matchTimeout

@@ -225,6 +225,7 @@ func (s *scope) helper(path *pathExpr, c call) (any, error) {
 		if len(args) == 0 && len(hash) == 0 {
 			return nil, nil
 		}
+		//lint:ignore ST1005 the words are those that its users know
 		return nil, fmt.Errorf("Missing helper: %q", path.original)
 	default:
 		return nil, fmt.Errorf("%q is not a function", path.original)
@@ -365,6 +366,7 @@ func (r *renderer) block(b *block, s *scope) error {
 		if v != nil {
 			return fmt.Errorf("%q is not a function", path.original)
 		}
+		//lint:ignore ST1005 the words are those that its users know
 		return fmt.Errorf("Missing helper: %q", path.original)
 	}
 	return r.section(v, b, s)
@@ -513,6 +515,7 @@ func (r *renderer) partial(n *partial, s *scope) error {
 		found = &inline{program: n.fallback, scope: s}
 	}
 	if found == nil {
+		//lint:ignore ST1005 the words are those that its users know
 		return fmt.Errorf("The partial %s could not be found", name)
 	}
 	inner := s.enter(context, nil)
