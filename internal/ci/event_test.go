@@ -145,6 +145,11 @@ func TestParseTime(t *testing.T) {
 		"Mon, 06 May 2024 07:08:09 +0200": "2024-05-06T05:08:09Z",
 		"Mon, 6 May 2024 07:08:09 GMT":    "2024-05-06T07:08:09Z",
 		"2024-05-06T07:08:09":             "2024-05-06T07:08:09Z",
+		"Mon, 6 May 2024 07:08:09 EST":    "2024-05-06T12:08:09Z",
+		"2024-05-06 07:08:09 UTC":         "2024-05-06T07:08:09Z",
+		"May 6 2024":                      "2024-05-06T00:00:00Z",
+
+		"Mon May 06 2024 07:08:09 GMT+0200 (CEST)": "2024-05-06T05:08:09Z",
 	} {
 		if got, err := ci.ParseTime(in); err != nil || got.Format(time.RFC3339) != want {
 			t.Errorf("%s: %v, %v", in, got, err)
