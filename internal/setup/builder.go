@@ -23,7 +23,7 @@ import (
 const bootLimit = 20 * time.Second
 
 // tailLines is how many of its log's last lines an error has.
-const tailLines = "20"
+const tailLines = 20
 
 // remote is buildx's word for a buildkitd that is reached by its address.
 const remote = "remote"
@@ -56,7 +56,7 @@ func (m *Manager) stepf(format string, args ...any) {
 func (m *Manager) Ensure(ctx context.Context, spec Spec, state *State) (*Builder, error) {
 	mark := state.length()
 	b, err := m.ensure(ctx, spec, state)
-	if err != nil {
+	if err = canceled(ctx, "make builder", err); err != nil {
 		// A canceled run has seconds left; what they don't suffice for stays in
 		// the state file for teardown.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
@@ -64,6 +64,15 @@ func (m *Manager) Ensure(ctx context.Context, spec Spec, state *State) (*Builder
 		return nil, errors.Join(err, m.undo(ctx, state, mark))
 	}
 	return b, nil
+}
+
+// canceled puts in the place of an error that a cancellation caused, and that
+// blames whatever was under way, one that says so.
+func canceled(ctx context.Context, doing string, err error) error {
+	if err != nil && errors.Is(ctx.Err(), context.Canceled) {
+		return errdefs.New(errdefs.Canceled, "%s: %w", doing, ctx.Err())
+	}
+	return err
 }
 
 func (m *Manager) ensure(ctx context.Context, spec Spec, state *State) (*Builder, error) {
@@ -241,7 +250,7 @@ func (m *Manager) chooseDriver(ctx context.Context, spec Spec, endpoint string) 
 		}
 		return Process, nil
 	case DockerContainer:
-		return DockerContainer, m.ping(ctx, endpoint)
+		return DockerContainer, m.ping(ctx, endpoint, pingLimitNamed)
 	case "":
 	default:
 		drivers := []string{DockerContainer, Process}
@@ -254,9 +263,12 @@ func (m *Manager) chooseDriver(ctx context.Context, spec Spec, endpoint string) 
 	if spec.Buildkitd != "" {
 		return Process, nil
 	}
-	err := m.ping(ctx, endpoint)
-	if err == nil || spec.Endpoint != "" {
-		return DockerContainer, err
+	if spec.Endpoint != "" {
+		return DockerContainer, m.ping(ctx, endpoint, pingLimitNamed)
+	}
+	err := m.ping(ctx, endpoint, pingLimit)
+	if err == nil {
+		return DockerContainer, nil
 	}
 	m.stepf("skipping driver %s: %s", DockerContainer, firstLine(err.Error()))
 	return Process, nil
@@ -292,7 +304,8 @@ func (m *Manager) Find(ctx context.Context, name string) (*Builder, error) {
 	if err != nil {
 		return nil, err
 	}
-	return m.boot(ctx, g, nil, false)
+	b, err := m.boot(ctx, g, nil, false)
+	return b, canceled(ctx, "find builder "+name, err)
 }
 
 // boot brings up every node of a builder and asks each what it can do.
@@ -471,10 +484,10 @@ func firstLine(s string) string {
 	return line
 }
 
-// lastLines are the last twenty lines of a log.
+// lastLines are a log's last lines.
 func lastLines(s string) string {
 	lines := strings.Split(strings.TrimSpace(s), "\n")
-	return strings.Join(lines[max(0, len(lines)-20):], "\n")
+	return strings.Join(lines[max(0, len(lines)-tailLines):], "\n")
 }
 
 func indent(s string) string { return "  " + strings.ReplaceAll(s, "\n", "\n  ") }

@@ -329,12 +329,16 @@ func (c *containerNode) tail(ctx context.Context) string {
 		return ""
 	}
 	defer api.Close()
-	out, complaints, err := containerLog(ctx, api, c.name(), tailLines)
-	log := strings.TrimSpace(out + complaints)
-	if err != nil {
-		return fmt.Sprintf("%s\n(its log: %v)", log, err)
+	// More than is shown, since the streams share the count, and buildkitd's
+	// words are on the second.
+	out, log, err := containerLog(ctx, api, c.name(), "200")
+	if strings.TrimSpace(log) == "" {
+		log = out
 	}
-	return log
+	if err != nil {
+		return fmt.Sprintf("%s\n(its log: %v)", lastLines(log), err)
+	}
+	return lastLines(log)
 }
 
 // containerLog is what a container wrote on its two streams, the last lines of

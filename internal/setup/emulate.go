@@ -50,18 +50,18 @@ func (m *Manager) Emulate(ctx context.Context, b *Builder, want []v1.Platform, i
 		}
 	}
 	if err := m.leaseAll(ctx, todo, state); err != nil {
-		return rows, err
+		return rows, canceled(ctx, "emulate", err)
 	}
 	prove(ctx, todo)
 	broken := slices.DeleteFunc(slices.Clone(todo), func(p *proof) bool { return p.err == nil })
 	if len(broken) > 0 && ctx.Err() == nil {
 		if err := m.install(ctx, b, broken, image, state); err != nil {
-			return rows, err
+			return rows, canceled(ctx, "emulate", err)
 		}
 		prove(ctx, slices.DeleteFunc(slices.Clone(broken), func(p *proof) bool { return !p.retry }))
 	}
 	if ctx.Err() != nil {
-		return rows, ctx.Err()
+		return rows, canceled(ctx, "emulate", ctx.Err())
 	}
 	var faults []error
 	for _, p := range broken {

@@ -19,8 +19,12 @@ import (
 	"github.com/hullwright/hullwright/internal/errdefs"
 )
 
-// pingLimit is how long an engine may take to answer that it is there.
-const pingLimit = 2 * time.Second
+// How long an engine may take to answer that it is there: one that nobody named,
+// and one that a person asked for, which may be far.
+const (
+	pingLimit      = 2 * time.Second
+	pingLimitNamed = 20 * time.Second
+)
 
 // dockerDir is the docker CLI's directory of configuration.
 func (m *Manager) dockerDir() string {
@@ -162,13 +166,13 @@ func (m *Manager) environTLS(ep *docker.Endpoint) error {
 }
 
 // ping asks whether an engine answers at an endpoint. The error says what to do.
-func (m *Manager) ping(ctx context.Context, endpoint string) error {
+func (m *Manager) ping(ctx context.Context, endpoint string, limit time.Duration) error {
 	api, err := m.engine(endpoint)
 	if err != nil {
 		return err
 	}
 	defer api.Close()
-	ctx, cancel := context.WithTimeout(ctx, pingLimit)
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	if _, err := api.Ping(ctx, engine.PingOptions{}); err != nil {
 		return errdefs.New(errdefs.Environment, "engine %s: %w", endpoint, err).

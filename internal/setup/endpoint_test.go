@@ -77,7 +77,7 @@ func TestPingSilent(t *testing.T) {
 	defer l.Close()
 	m := New(Host{Environ: map[string]string{"DOCKER_CONFIG": t.TempDir()}, Stderr: testLog{t}})
 	start := time.Now()
-	err = m.ping(t.Context(), "unix://"+socket)
+	err = m.ping(t.Context(), "unix://"+socket, pingLimit)
 	if errdefs.KindOf(err) != errdefs.Environment || len(errdefs.Hints(err)) == 0 {
 		t.Errorf("got %v", err)
 	}

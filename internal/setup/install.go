@@ -195,7 +195,7 @@ func (m *Manager) engineOf(ctx context.Context, n *Node) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := m.ping(ctx, endpoint); err != nil {
+	if err := m.ping(ctx, endpoint, pingLimit); err != nil {
 		return "", err
 	}
 	here, err := m.sharesKernel(ctx, &Node{conn: &containerNode{m: m, node: groupNode{Endpoint: endpoint}}})

@@ -27,16 +27,21 @@ var hostLeases = leases{dir: "/run/hullwright/binfmt"}
 // mountLease is the lease of binfmt_misc itself; no registration has a dot first.
 const mountLease = ".mount"
 
-// locked runs do while no other process registers, removes or leases.
+// locked runs do while no other process registers, removes or leases. The lock
+// is one on a directory that is always there, /run, since a lock of our own
+// would be left behind.
 func (l leases) locked(ctx context.Context, do func() error) error {
-	if err := os.MkdirAll(l.dir, 0o700); err != nil {
-		return errdefs.New(errdefs.Environment, "lease an emulator: %w", err)
-	}
-	lock := flock.New(filepath.Join(l.dir, ".lock"))
+	parent := filepath.Dir(l.dir)
+	lock := flock.New(filepath.Dir(parent), flock.SetFlag(os.O_RDONLY))
 	if _, err := lock.TryLockContext(ctx, 5*time.Millisecond); err != nil {
 		return errdefs.New(errdefs.Environment, "lease an emulator: %w", err)
 	}
-	err := do()
+	err := os.MkdirAll(l.dir, 0o700)
+	if err == nil {
+		err = do()
+	}
+	os.Remove(l.dir) // both stay where there is a lease
+	os.Remove(parent)
 	return errors.Join(err, lock.Close())
 }
 

@@ -8,7 +8,8 @@ import (
 )
 
 func TestLeases(t *testing.T) {
-	l := leases{dir: filepath.Join(t.TempDir(), "leases")}
+	run := t.TempDir()
+	l := leases{dir: filepath.Join(run, "own", "leases")}
 	do := func(f func() error) error {
 		return l.locked(t.Context(), f)
 	}
@@ -34,7 +35,7 @@ func TestLeases(t *testing.T) {
 	if l.held("qemu-x") {
 		t.Error("held by nobody")
 	}
-	if left, _ := os.ReadDir(l.dir); len(left) != 1 { // the lock
+	if left, _ := os.ReadDir(run); len(left) > 0 {
 		t.Errorf("left %v", left)
 	}
 }

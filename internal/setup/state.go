@@ -138,6 +138,9 @@ func (d *document) check() error {
 // Path is the state file's path.
 func (s *State) Path() string { return s.path }
 
+// Empty is whether nothing is there to undo.
+func (s *State) Empty() bool { return s.length() == 0 }
+
 // Note keeps a value in the state file for whoever reads it after a failure,
 // as the tags that a canceled run wrote.
 func (s *State) Note(key string, value any) error {

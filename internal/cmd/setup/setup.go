@@ -76,19 +76,21 @@ func run(ctx context.Context, env *cli.Env, o Options) error {
 	if err != nil {
 		return err
 	}
+	fresh := state.Empty()
 	m := setup.New(setup.Host{Environ: env.Environ, Stderr: env.Stderr, Dir: env.Dir, Now: env.Now})
 	b, err := prepare(ctx, m, spec, emulate, state)
 	if err == nil {
 		err = outputs(env, b, state)
 	}
-	if err != nil {
+	if err != nil && fresh {
 		// A setup that failed leaves nothing. What can't be undone within a
-		// runner's patience stays in the file, for the clean-up step.
+		// runner's patience stays in the file, for the clean-up step. A file that
+		// had an earlier setup's things is not ours to undo as a whole.
 		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 		return errors.Join(err, m.Teardown(clean, state.Path()))
 	}
-	return nil
+	return err
 }
 
 // spec parses everything, and gives every fault at once.

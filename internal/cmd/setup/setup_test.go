@@ -231,3 +231,36 @@ func TestRealSetupAndTeardown(t *testing.T) {
 		})
 	}
 }
+
+// TestStateSaved has GitHub's runner, whose clean-up step must know the state
+// file before anything is made.
+func TestStateSaved(t *testing.T) {
+	for cleanup, want := range map[string]bool{"true": true, "false": false} {
+		t.Run(cleanup, func(t *testing.T) {
+			w := newWorld(t)
+			state := filepath.Join(w.dir, "github-state")
+			for _, f := range []string{"github-state", "github-output", "github-env"} {
+				if err := os.WriteFile(filepath.Join(w.dir, f), nil, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			w.environ["GITHUB_ACTIONS"] = "true"
+			w.environ["GITHUB_STATE"] = state
+			w.environ["GITHUB_OUTPUT"] = filepath.Join(w.dir, "github-output")
+			w.environ["GITHUB_ENV"] = filepath.Join(w.dir, "github-env")
+			w.environ["DOCKER_HOST"] = "unix://" + filepath.Join(w.dir, "none.sock")
+			w.environ["INPUT_CLEANUP"] = cleanup
+			if code, _ := w.run("setup", "--driver", "docker-container"); code != 3 {
+				t.Errorf("exit code %d, want 3", code)
+			}
+			raw, err := os.ReadFile(state)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Contains(string(raw), "hullwright-state") && strings.Contains(string(raw), "state.json"); got != want {
+				t.Errorf("saved %q", raw)
+			}
+			w.nothingLeft()
+		})
+	}
+}
