@@ -125,6 +125,7 @@ func TestNamesThatAreNoTags(t *testing.T) {
 	for branch, want := range map[string]string{
 		".hidden": "hidden", "-rf": "rf", "...": "", "-": "", "/": "", "_x": "_x", long: long[:128], "feature/x;rm -rf /": "feature-x-rm--rf-",
 		"$(curl evil)": "curl-evil-", "🚀": "", "::add-mask::e": "add-mask-e", "##[set-output name=a]b": "set-output-name-a-b", "##vso[x]y": "vso-x-y",
+		"sha256-" + strings.Repeat("a", 64): "", "sha256-" + strings.Repeat("a", 63): "sha256-" + strings.Repeat("a", 63),
 		"a\nb=c": "a-b-c", "\u202eevil": "evil",
 	} {
 		r := compute(t, on("refs/heads/"+branch), meta.Options{Tags: list("type=ref,event=branch")})

@@ -288,6 +288,11 @@ func sanitize(s string) string { return notInTags.ReplaceAllString(s, "-") }
 // https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-manifests.
 const tagCap = 128
 
+// fallbackTag is the form of the tags under which clients keep what refers to
+// an image, where a registry has no referrers API,
+// https://github.com/opencontainers/distribution-spec/blob/main/spec.md#referrers-tag-schema.
+var fallbackTag = regexp.MustCompile(`^sha(?:256-[0-9a-f]{64}|512-[0-9a-f]{128})$`)
+
 // valid makes a name a tag that registries take, and says so where it had to.
 func (x *evaluation) valid(name string) string {
 	tag := strings.TrimLeft(name, ".-")
@@ -295,6 +300,9 @@ func (x *evaluation) valid(name string) string {
 		tag = tag[:tagCap]
 	}
 	switch {
+	case fallbackTag.MatchString(tag):
+		x.warnf("tag %q: left out, since registries keep an image's signatures under such names", tag)
+		return ""
 	case tag == name:
 	case tag == "":
 		x.warnf("tag %q: left out, since a tag begins with a letter, a digit or an underscore", name)
