@@ -149,7 +149,8 @@ func TestActCanceled(t *testing.T) {
 			payload, origin := recorded(t, "push-branch")
 			w := newWorkspace(t, "testdata/act", origin)
 			c := w.act(t, "push", payload, "workflows/canceled.yml", "--job", tc.job)
-			c.interruptAt = regexp.MustCompile(`(?m)asleep on \w+$`)
+			c.within = 2 * time.Minute
+			c.interruptAt = regexp.MustCompile(`RUN echo "asleep`)
 			got := w.run(t, c)
 			if got.code == 0 {
 				t.Error("exit code 0, want a failure")
@@ -173,7 +174,7 @@ func (w *workspace) holdsNothing(t *testing.T, repository string) {
 	}
 }
 
-var builderLine = regexp.MustCompile(`(?m)\| builder (\S+) \(docker-container\)`)
+var builderLine = regexp.MustCompile(`setup: making builder (\S+) \(driver docker-container\)`)
 
 // buildersIn are the builders that a log tells of, as many as are expected.
 func buildersIn(t *testing.T, log string, want int) []string {

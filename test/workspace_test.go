@@ -151,20 +151,22 @@ func (w *workspace) program(t *testing.T, name string) string {
 // watch keeps what a command says, and calls matched once, as soon as a line of
 // it matches. os/exec writes from one goroutine where both streams are the same.
 type watch struct {
-	bytes.Buffer
+	said    bytes.Buffer   // no embedding: its ReadFrom would pass Write by
 	pattern *regexp.Regexp // nil is never
 	matched func()
 	seen    bool
 }
 
 func (s *watch) Write(p []byte) (int, error) {
-	n, err := s.Buffer.Write(p)
-	if s.pattern != nil && !s.seen && s.pattern.Match(s.Bytes()) {
+	n, err := s.said.Write(p)
+	if s.pattern != nil && !s.seen && s.pattern.Match(s.said.Bytes()) {
 		s.seen = true
 		s.matched()
 	}
 	return n, err
 }
+
+func (s *watch) String() string { return s.said.String() }
 
 func (w *workspace) git(t *testing.T, args ...string) string {
 	t.Helper()
