@@ -214,22 +214,13 @@ func (m *Manager) installImage(ctx context.Context, endpoint string, proofs []*p
 	if err != nil {
 		return err
 	}
-	var archs, names []string
-	for _, p := range proofs {
-		arch := p.row.Platform.Architecture
-		name := binfmt.Name(arch)
-		if slices.Contains(before.Emulators, name) {
-			p.row.Emulator = name
-			p.next = fmt.Sprintf("remove that registration (docker run --rm --privileged %s --uninstall %s), then try again", image, name)
-			continue
-		}
-		p.row.Added = true
-		if !slices.Contains(archs, arch) {
-			archs, names = append(archs, arch), append(names, name)
-		}
-	}
+	archs := absent(proofs, before, image)
 	if len(archs) == 0 {
 		return nil
+	}
+	names := make([]string, len(archs))
+	for i, arch := range archs {
+		names[i] = binfmt.Name(arch)
 	}
 	err = state.record(entry{Kind: kindBinfmtImage, ID: strings.Join(names, ","), Where: endpoint, Detail: image})
 	if err != nil {
@@ -240,18 +231,43 @@ func (m *Manager) installImage(ctx context.Context, endpoint string, proofs []*p
 	if err != nil {
 		return err
 	}
-	// The image's program ends well even where it registered nothing.
+	judge(proofs, after, image)
+	return nil
+}
+
+// absent marks the platforms whose registration is to be added, and gives their
+// architectures. What is registered already is not ours to replace.
+func absent(proofs []*proof, before listing, image string) (archs []string) {
 	for _, p := range proofs {
-		name := binfmt.Name(p.row.Platform.Architecture)
-		if p.row.Added && !slices.Contains(after.Emulators, name) {
-			p.row.Added = false
-			p.next = fmt.Sprintf("image %s registered no %s: name another with image, or install qemu-user-static", image, name)
-		} else if p.row.Added {
-			p.retry = true
-			p.row.Emulator = name + " of " + image
+		arch := p.row.Platform.Architecture
+		name := binfmt.Name(arch)
+		if slices.Contains(before.Emulators, name) {
+			p.row.Emulator = name
+			p.next = fmt.Sprintf("remove that registration (docker run --rm --privileged %s --uninstall %s), then try again", image, name)
+			continue
+		}
+		p.row.Added = true
+		if !slices.Contains(archs, arch) {
+			archs = append(archs, arch)
 		}
 	}
-	return nil
+	return archs
+}
+
+// judge reads back what was registered: the image's program ends well even
+// where it registered nothing.
+func judge(proofs []*proof, after listing, image string) {
+	for _, p := range proofs {
+		name := binfmt.Name(p.row.Platform.Architecture)
+		switch {
+		case !p.row.Added:
+		case slices.Contains(after.Emulators, name):
+			p.retry, p.row.Emulator = true, name+" of "+image
+		default:
+			p.row.Added = false
+			p.next = fmt.Sprintf("image %s registered no %s: name another with image, or install qemu-user-static", image, name)
+		}
+	}
 }
 
 // imageRunner runs the binfmt image's program on an engine's machine.
