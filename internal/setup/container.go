@@ -310,6 +310,11 @@ func (c *containerNode) gone(ctx context.Context) error {
 	}
 	defer api.Close()
 	found, err := api.ContainerInspect(ctx, c.name(), engine.ContainerInspectOptions{})
+	if cerrdefs.IsNotFound(err) {
+		// The engine reserves a name before it shows the container: another
+		// process is making it just now.
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("inspect container %s: %w", c.name(), err)
 	}

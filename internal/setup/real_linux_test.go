@@ -61,7 +61,7 @@ func limited(t *testing.T) context.Context {
 
 func newState(t *testing.T, m *Manager) *State {
 	t.Helper()
-	s, err := OpenState(filepath.Join(m.host.Dir, "state", "state.json"))
+	s, err := OpenState(filepath.Join(m.host.Dir, "state-"+newNonce(4), "state.json"))
 	check(t, err)
 	t.Cleanup(func() { // after a failure; else it is gone
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
@@ -238,8 +238,7 @@ func TestRealEmulateProcess(t *testing.T) {
 	emulated(t, rows)
 
 	// A second run takes part in what the first registered.
-	other, err := OpenState(filepath.Join(m.host.Dir, "other.json"))
-	check(t, err)
+	other := newState(t, m)
 	again, err := m.Emulate(ctx, b, platforms3(t), "", other)
 	check(t, err)
 	emulated(t, again)
@@ -454,10 +453,7 @@ func TestRealProcessDead(t *testing.T) {
 func TestRealTwoAtOnce(t *testing.T) {
 	m, ctx := real(t), limited(t)
 	spec := Spec{Name: "t" + newNonce(3), DriverOpts: map[string]string{"network": "host"}}
-	states := []*State{newState(t, m), nil}
-	var err error
-	states[1], err = OpenState(filepath.Join(m.host.Dir, "second.json"))
-	check(t, err)
+	states := []*State{newState(t, m), newState(t, m)}
 	builders := make([]*Builder, 2)
 	var eg errgroup.Group
 	for i := range builders {
