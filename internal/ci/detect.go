@@ -12,9 +12,11 @@ import (
 // Host is what a provider may touch: its job's environment and streams.
 type Host struct {
 	Environ map[string]string
-	Stdout  io.Writer // where workflow commands go
-	Stderr  io.Writer
-	Dir     string // working directory, absolute
+	Stdout  io.Writer // results: where outputs are printed that have no file
+	// Stderr is the log, and where commands to the CI system go: notices, masks,
+	// groups and fences must keep their order, and so share one stream.
+	Stderr io.Writer
+	Dir    string // working directory, absolute
 	// DotenvFile receives outputs as KEY=value lines, on any system where it
 	// is set. The default is empty, on GitLab hullwright.env in Dir.
 	DotenvFile string

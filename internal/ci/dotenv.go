@@ -10,6 +10,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/moby/sys/atomicwriter"
+
 	"github.com/hullwright/hullwright/internal/errdefs"
 )
 
@@ -43,7 +45,7 @@ func (d dotenv) set(name, value string) error {
 	if len(text) > dotenvCap {
 		return &Inexpressible{Name: name, Reason: fmt.Sprintf("%s would pass the %d bytes that GitLab takes in a dotenv file", filepath.Base(d.path), dotenvCap)}
 	}
-	if err := replaceFile(d.path, []byte(text)); err != nil {
+	if err := atomicwriter.WriteFile(d.path, []byte(text), 0o644); err != nil {
 		return &errdefs.Error{Kind: errdefs.Environment, Input: "dotenv-file", Err: err}
 	}
 	return nil
@@ -101,18 +103,4 @@ func withoutKey(text, key string) string {
 		}
 	}
 	return kept.String()
-}
-
-// replaceFile leaves the file whole or as it was.
-func replaceFile(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // gone already where the rename was done
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Chmod(0o644), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }

@@ -247,7 +247,7 @@ func (g *github) fileCommand(variable, name, value string) error {
 func (g *github) Mask(value string) {
 	g.host.redact(value)
 	for _, line := range maskLines(value) {
-		fmt.Fprintf(g.host.Stdout, "::add-mask::%s\n", escapeData(line))
+		fmt.Fprintf(g.host.Stderr, "::add-mask::%s\n", escapeData(line))
 	}
 }
 
@@ -276,7 +276,7 @@ func (g *github) Notice(n Notice) {
 	if len(properties) > 0 {
 		command += " " + strings.Join(properties, ",")
 	}
-	fmt.Fprintf(g.host.Stdout, "::%s::%s\n", command, escapeData(n.Message))
+	fmt.Fprintf(g.host.Stderr, "::%s::%s\n", command, escapeData(n.Message))
 }
 
 // Summary appends to the step's summary. One that is too large is cut at a

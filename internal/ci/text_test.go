@@ -93,7 +93,7 @@ func FuzzSanitize(f *testing.F) {
 
 func TestFence(t *testing.T) {
 	var out bytes.Buffer
-	p := detect(t, ci.Host{Environ: map[string]string{"GITHUB_ACTIONS": "true"}, Stdout: io.Discard})
+	p := detect(t, ci.Host{Environ: map[string]string{"GITHUB_ACTIONS": "true"}, Stdout: io.Discard, Stderr: io.Discard})
 	tokens := map[string]bool{}
 	for _, text := range []string{"log\n", "::set-output name=a::b", "", "::stop-commands::x\n"} {
 		out.Reset()

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hullwright/hullwright/internal/ci"
 	"github.com/hullwright/hullwright/internal/errdefs"
 )
 
@@ -32,6 +33,8 @@ var greet = NewVerb(Verb{
 	switch o.Name {
 	case "denied":
 		return errdefs.New(errdefs.Denied, "%s may not come in", o.Name).WithHint("ask for a key")
+	case "hostile":
+		return errors.New("branch x\n::add-mask::e")
 	case "two":
 		return errors.Join(errdefs.BadInputf("name", 1, "one"), errdefs.BadInputf("name", 2, "two"))
 	}
@@ -99,5 +102,21 @@ func TestOutputsFileThatCannotBeWritten(t *testing.T) {
 	code, _, stderr := runGreet(t, nil, "greet", "Ada", "--outputs-file", filepath.Join(t.TempDir(), "no", "such", "dir.json"))
 	if code != errdefs.ExitEnvironment || !strings.Contains(stderr, `input "outputs-file"`) {
 		t.Errorf("exit %d: %s", code, stderr)
+	}
+}
+
+// The inputs are declared in a struct's tag, which can't ask internal/ci.
+func TestProviderChoicesAreThoseThatThereAre(t *testing.T) {
+	for _, in := range greet.Inputs {
+		if in.Name == "provider" && strings.Join(in.Choices, " ") != strings.Join(ci.Names(), " ") {
+			t.Errorf("choices %q, want %q", in.Choices, ci.Names())
+		}
+	}
+}
+
+func TestErrorsCommandNobody(t *testing.T) {
+	_, _, stderr := runGreet(t, map[string]string{"GITHUB_ACTIONS": "true"}, "greet", "hostile")
+	if strings.Contains(stderr, "\n::add-mask::e") {
+		t.Errorf("an error's text became a command:\n%s", stderr)
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/moby/sys/atomicwriter"
+
 	"github.com/hullwright/hullwright/internal/ci"
 	"github.com/hullwright/hullwright/internal/errdefs"
 )
@@ -63,7 +65,7 @@ func (e *Env) Notice(n ci.Notice) {
 		noticer.Notice(n)
 		return
 	}
-	fmt.Fprintf(e.Stderr, "%s: %s\n", n.Level, n.Message)
+	fmt.Fprintf(e.Stderr, "%s: %s\n", n.Level, ci.Clean(n.Message))
 }
 
 // Warnf is a Notice of level warning without a place.
@@ -114,23 +116,10 @@ func (o *outputs) write() error {
 	if err != nil {
 		return err
 	}
-	if err := WriteFile(o.file, append(raw, '\n')); err != nil {
+	if err := atomicwriter.WriteFile(o.file, append(raw, '\n'), 0o644); err != nil {
 		return &errdefs.Error{Kind: errdefs.Environment, Input: "outputs-file", Err: err}
 	}
 	return nil
-}
-
-func WriteFile(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // gone already where the rename was done
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Chmod(0o644), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }
 
 // environMap reads "KEY=value" entries as os.Environ gives them.

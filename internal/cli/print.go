@@ -25,9 +25,10 @@ func Version() string {
 // the CI system, and returns the exit code.
 func printError(env *Env, verb string, err error) int {
 	for _, e := range errdefs.List(err) {
-		fmt.Fprintf(env.Stderr, "%s: error: %v\n", verb, e)
+		// An error may quote what a stranger wrote: a branch, a Dockerfile.
+		fmt.Fprintf(env.Stderr, "%s: error: %s\n", verb, ci.Clean(e.Error()))
 		for _, h := range errdefs.Hints(e) {
-			fmt.Fprintf(env.Stderr, "%s: hint: %s\n", verb, h)
+			fmt.Fprintf(env.Stderr, "%s: hint: %s\n", verb, ci.Clean(h))
 		}
 		var bad *errdefs.Error
 		if noticer, ok := env.CI.(ci.Noticer); ok && errors.As(e, &bad) {

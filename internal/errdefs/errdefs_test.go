@@ -56,3 +56,15 @@ func TestList(t *testing.T) {
 		t.Error("no error is an empty list")
 	}
 }
+
+func TestNearest(t *testing.T) {
+	known := []string{"registry", "gha", "local", "inline", "s3"}
+	for word, want := range map[string]string{
+		"registy": "registry", "regsitry": "registry", "Registry": "registry",
+		"gah": "gha", "lcl": "", "s": "s3", "azblob": "", "": "",
+	} {
+		if got := Nearest(word, known); got != want {
+			t.Errorf("Nearest(%q) = %q, want %q", word, got, want)
+		}
+	}
+}

@@ -121,7 +121,7 @@ func (p *argParser) unknown(dashed string) error {
 			return fault.WithHint("a command line is not private: set %s", f.Shell())
 		}
 	}
-	if near := Nearest(name, p.names); near != "" {
+	if near := errdefs.Nearest(name, p.names); near != "" {
 		return fault.WithHint("did you mean --%s?", near)
 	}
 	return fault.WithHint("--help lists the flags")

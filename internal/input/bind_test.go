@@ -302,18 +302,6 @@ func TestHelp(t *testing.T) {
 	}
 }
 
-func TestNearest(t *testing.T) {
-	known := []string{"registry", "gha", "local", "inline", "s3"}
-	for word, want := range map[string]string{
-		"registy": "registry", "regsitry": "registry", "Registry": "registry",
-		"gah": "gha", "lcl": "", "s": "s3", "azblob": "", "": "",
-	} {
-		if got := Nearest(word, known); got != want {
-			t.Errorf("Nearest(%q) = %q, want %q", word, got, want)
-		}
-	}
-}
-
 func FuzzBind(f *testing.F) {
 	f.Add("--tags=a\x00--push\x00--\x00x", "a,\"b")
 	f.Add("--retries\x00-1\x00-", "")

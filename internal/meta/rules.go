@@ -131,38 +131,6 @@ func (r Rules) mention(word string) bool {
 		strings.Contains(r.flavor.prefix, word) || strings.Contains(r.flavor.suffix, word)
 }
 
-// nearest is the known word that is most like a given one, empty where none is
-// like it.
-func nearest(word string, known []string) string {
-	best, least := "", 3
-	for _, k := range known {
-		if d := distance(word, k); d < least && d < len(k) {
-			best, least = k, d
-		}
-	}
-	return best
-}
-
-// distance is how many letters differ between words (Levenshtein's).
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
-		}
-	}
-	return row[len(b)]
-}
-
 // sortByPriority orders rules, the highest priority first. A priority that is
 // no number is equal to every other; where the order then depends on the
 // algorithm, it is V8's for short lists: the longest ordered beginning, then

@@ -142,7 +142,7 @@ func (r *Rules) warnUnknown(t tagRule, kind kindOf) {
 	slices.Sort(unknown)
 	for _, key := range unknown {
 		text := fmt.Sprintf("input %q line %d: attribute %q is not known for type=%s", t.input, t.line, key, t.kind)
-		if like := nearest(key, known); like != "" {
+		if like := errdefs.Nearest(key, known); like != "" {
 			r.warnings = append(r.warnings, fmt.Sprintf("%s; did you mean %q?", text, like))
 			continue
 		}

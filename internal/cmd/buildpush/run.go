@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/moby/sys/atomicwriter"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/hullwright/hullwright/internal/builder"
@@ -342,7 +343,7 @@ func (j *job) giveOutputs() error {
 			return err
 		}
 		if path := j.metadataFile(); path != "" {
-			if err := cli.WriteFile(path, metadata); err != nil {
+			if err := atomicwriter.WriteFile(path, metadata, 0o644); err != nil {
 				return &errdefs.Error{Kind: errdefs.Environment, Input: "metadata-file", Err: err}
 			}
 		}

@@ -112,9 +112,9 @@ func (o Options) parse() (rules meta.Rules, exports bool, err error) {
 		faults = append(faults, err)
 	}
 	rules, err = meta.Parse(meta.Options{
-		Images:      entries(o.Images),
-		Tags:        entries(o.Tags),
-		Flavor:      entries(o.Flavor),
+		Images:      o.Images.Entries(),
+		Tags:        o.Tags.Entries(),
+		Flavor:      o.Flavor.Entries(),
 		Labels:      meta.Entries(o.Labels),
 		Annotations: meta.Entries(o.Annotations),
 		Levels:      string(o.Levels),
@@ -133,14 +133,6 @@ func parseBool(s string) (bool, error) {
 		return false, errdefs.BadInputf("set-output-env", 0, "parseBool syntax error: %s", s).WithHint("true or false")
 	}
 	return b, nil
-}
-
-func entries(records input.Records) []input.Entry {
-	list := make([]input.Entry, len(records))
-	for i, r := range records {
-		list[i] = input.Entry{Line: r.Line, Text: r.Text}
-	}
-	return list
 }
 
 // wantsHead is whether a switch is on; any text that has "true" in it does.

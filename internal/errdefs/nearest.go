@@ -1,4 +1,4 @@
-package input
+package errdefs
 
 // Nearest is the known word that is most like word, for "did you mean". It is
 // empty where none is like it, that is where more than a third of its letters
