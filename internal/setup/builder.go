@@ -255,7 +255,7 @@ func (m *Manager) chooseDriver(ctx context.Context, spec Spec, endpoint string) 
 	default:
 		drivers := []string{DockerContainer, Process}
 		bad := errdefs.BadInputf("driver", 0, "unknown driver %q", spec.Driver)
-		if near := nearest(spec.Driver, drivers); near != "" {
+		if near := errdefs.Nearest(spec.Driver, drivers); near != "" {
 			return "", bad.WithHint("did you mean %s?", near)
 		}
 		return "", bad.WithHint("one of %s", strings.Join(drivers, ", "))

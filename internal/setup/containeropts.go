@@ -76,7 +76,7 @@ func parseContainerOpts(opts map[string]string) (containerOpts, error) {
 
 func unknownOpt(key, driver string, known []string) error {
 	bad := errdefs.BadInputf("driver-opts", 0, "unknown option %q of driver %s", key, driver)
-	if near := nearest(key, known); near != "" {
+	if near := errdefs.Nearest(key, known); near != "" {
 		return bad.WithHint("did you mean %s?", near)
 	}
 	return bad.WithHint("one of env.NAME, %s", strings.Join(known, ", "))

@@ -64,7 +64,7 @@ func parsePlatform(s string) (v1.Platform, *errdefs.Error) {
 		return fromOCI(p), nil
 	}
 	bad := errdefs.New(errdefs.BadInput, "unknown platform %q", s)
-	if near := nearest(full, knownPlatforms); near != "" {
+	if near := errdefs.Nearest(full, knownPlatforms); near != "" {
 		return v1.Platform{}, bad.WithHint("did you mean %s?", near)
 	}
 	return v1.Platform{}, bad.WithHint("os/architecture or os/architecture/variant, as linux/arm64 or linux/arm/v7")
@@ -99,37 +99,4 @@ func merge(list, more []v1.Platform) []v1.Platform {
 		}
 	}
 	return list
-}
-
-// nearest is the known word that is most like word; empty where more than a
-// third of its letters would have to change.
-func nearest(word string, known []string) string {
-	best, limit := "", max(1, len(word)/3)+1
-	for _, k := range known {
-		if d := distance(word, k); d < limit {
-			best, limit = k, d
-		}
-	}
-	return best
-}
-
-// distance is how many letters must be added, dropped or changed to make b of a.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			changed := diagonal
-			if a[i] != b[j] {
-				changed++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(changed, diagonal+1, row[j]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/moby/sys/atomicwriter"
+
 	"github.com/hullwright/hullwright/internal/errdefs"
 )
 
@@ -205,7 +207,7 @@ func (s *State) save() error {
 	if err != nil {
 		return err
 	}
-	return writeFile(s.path, append(raw, '\n'), 0o600)
+	return atomicwriter.WriteFile(s.path, append(raw, '\n'), 0o600)
 }
 
 // discard removes the file, and its directory where that was made for it and

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+	"github.com/moby/sys/atomicwriter"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/hullwright/hullwright/internal/errdefs"
@@ -119,8 +119,8 @@ func (s *store) write(g *group) error {
 	}
 	stamp := s.now().UTC().Format(time.RFC3339)
 	return errors.Join(
-		writeFile(s.path("activity", g.Name), []byte(stamp), 0o600),
-		writeFile(s.path("instances", g.Name), raw, 0o600),
+		atomicwriter.WriteFile(s.path("activity", g.Name), []byte(stamp), 0o600),
+		atomicwriter.WriteFile(s.path("instances", g.Name), raw, 0o600),
 	)
 }
 
@@ -139,7 +139,7 @@ func (s *store) use(key, name string) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(filepath.Join(s.dir, "current"), raw, 0o600)
+	return atomicwriter.WriteFile(filepath.Join(s.dir, "current"), raw, 0o600)
 }
 
 // restore puts back what the file of the current builder had; before is empty
@@ -156,7 +156,7 @@ func (s *store) restore(name, before string) error {
 	if before == "" {
 		return os.Remove(path)
 	}
-	return writeFile(path, []byte(before), 0o600)
+	return atomicwriter.WriteFile(path, []byte(before), 0o600)
 }
 
 // readCurrentRaw is the content of the file; nil where there is none.
@@ -209,18 +209,4 @@ func (s *store) defaultConfig() ([]byte, error) {
 		return nil, nil
 	}
 	return raw, err
-}
-
-// writeFile leaves the file whole or as it was.
-func writeFile(path string, data []byte, mode fs.FileMode) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // gone already where the rename was done
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Chmod(mode), f.Close()); err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	return os.Rename(f.Name(), path)
 }
