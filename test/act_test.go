@@ -104,10 +104,18 @@ func TestAct(t *testing.T) {
 			for _, text := range append(tc.says, "### hullwright build") { // the summary
 				got.says(t, names.Replace(text))
 			}
+			// act gives a step a terminal, which nobody watches: a display that
+			// draws itself anew has no place in a log.
+			if strings.Contains(got.out, hideCursor) {
+				t.Errorf("the log has a live display:\n%s", got.out)
+			}
 			gone(t, buildersIn(t, got.out, 1)...)
 		})
 	}
 }
+
+// hideCursor is with what a live display begins.
+const hideCursor = "\x1b[?25l"
 
 // TestActFork runs the preview of a stranger's pull request: it is built, and
 // nothing is pushed.

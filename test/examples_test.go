@@ -109,10 +109,10 @@ func TestReadmeLinks(t *testing.T) {
 	}
 }
 
-// TestReadmeShell runs README.md's shell blocks, one after the other, in
-// examples/app. registry.example is the local registry.
+// TestReadmeShell runs README.md's shell blocks, one after the other, in a
+// checkout with a small Dockerfile. registry.example is the local registry.
 func TestReadmeShell(t *testing.T) {
-	w := newWorkspace(t, "", "https://git.example/acme/app.git")
+	w := newWorkspace(t, "testdata/readme", "https://git.example/acme/app.git")
 	ran := 0
 	for _, b := range blocks(t, "../README.md") {
 		if b.language != "sh" {
@@ -121,7 +121,6 @@ func TestReadmeShell(t *testing.T) {
 		script := strings.ReplaceAll(strings.Join(b.text, "\n"), "registry.example", w.registry)
 		got := w.run(t, command{
 			argv:   []string{"sh", "-e", "-c", script},
-			dir:    "examples/app",
 			within: 6 * time.Minute,
 		})
 		if got.code != 0 {

@@ -101,7 +101,6 @@ type outcome struct {
 // command is a program to run in a workspace.
 type command struct {
 	argv    []string
-	dir     string   // below the checkout
 	environ []string // added to the workspace's
 	within  time.Duration
 	// When what the command says matches interruptAt it gets a SIGINT.
@@ -115,7 +114,7 @@ func (w *workspace) run(t *testing.T, c command) outcome {
 	ctx, cancel := context.WithTimeout(t.Context(), c.within)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, w.program(t, c.argv[0]), c.argv[1:]...)
-	cmd.Dir = filepath.Join(w.dir, c.dir)
+	cmd.Dir = w.dir
 	cmd.Env = slices.Concat(w.environ, c.environ)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 30 * time.Second
