@@ -58,19 +58,27 @@ func Align(ctx context.Context, reg *registry.Client, req Request, digest v1.Has
 	return group.Wait()
 }
 
-// Tags writes the request's tags to digest, in the plan's order. It gives a row
-// a tag, also with an error; journal sees the rows before and between writes.
-func Tags(ctx context.Context, reg *registry.Client, req Request, digest v1.Hash, journal func([]registry.Written) error) ([]registry.Written, error) {
-	release := registry.Release{Digest: digest}
+// Release points the request's tags to digest, in the plan's order, after the
+// index was read back from every repository and held against the platforms that
+// were asked for. It gives a row a tag and one a repository, as far as it came,
+// also with an error; journal sees the tags before and between writes.
+func Release(ctx context.Context, reg *registry.Client, req Request, digest v1.Hash, journal func([]registry.Written) error) ([]registry.Written, []Pushed, error) {
+	var pushed []Pushed
+	release := registry.Release{Digest: digest, Check: func(ctx context.Context) error {
+		var err error
+		pushed, err = verify(ctx, reg, req, digest)
+		return err
+	}}
 	for _, t := range req.Tags {
 		release.Tags = append(release.Tags, registry.Tag{Reference: t, Rank: registry.Rank(t.TagStr())})
 	}
-	return reg.Release(ctx, release, journal)
+	tags, err := reg.Release(ctx, release, journal)
+	return tags, pushed, err
 }
 
-// Verify reads the index back from every repository of the request and holds
-// it against the platforms that were asked for, in the order of the tags.
-func Verify(ctx context.Context, reg *registry.Client, req Request, digest v1.Hash) ([]Pushed, error) {
+// verify reads the index back from every repository of the request, in the
+// order of the tags.
+func verify(ctx context.Context, reg *registry.Client, req Request, digest v1.Hash) ([]Pushed, error) {
 	repos := req.Repositories()
 	pushed := make([]Pushed, len(repos))
 	group, ctx := errgroup.WithContext(ctx)
@@ -82,5 +90,8 @@ func Verify(ctx context.Context, reg *registry.Client, req Request, digest v1.Ha
 			return err
 		})
 	}
-	return pushed, group.Wait()
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	return pushed, nil
 }

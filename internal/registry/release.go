@@ -37,6 +37,9 @@ type Tag struct {
 type Release struct {
 	Digest v1.Hash
 	Tags   []Tag
+	// Check runs beside the reading of the tags. No tag is written unless it
+	// gives nil; nil itself checks nothing.
+	Check func(ctx context.Context) error
 }
 
 // Written is what became of one tag.
@@ -83,7 +86,12 @@ type row struct {
 // gets the last word too, and tags whose write was cut off are read again.
 func (c *Client) Release(ctx context.Context, r Release, journal func([]Written) error) ([]Written, error) {
 	l := c.newRelease(r, journal)
-	if err := l.read(ctx); err != nil {
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return l.read(gctx) })
+	if r.Check != nil {
+		g.Go(func() error { return r.Check(gctx) })
+	}
+	if err := g.Wait(); err != nil {
 		return l.written(), err
 	}
 	if err := l.note(); err != nil {

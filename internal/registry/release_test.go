@@ -371,3 +371,20 @@ func FuzzRank(f *testing.F) {
 		}
 	})
 }
+
+// What the check refuses gets no tag.
+func TestReleaseChecksBeforeItWrites(t *testing.T) {
+	t.Parallel()
+	a := newPeer(t)
+	digest := a.seed("team/app", testIndex(t, "linux/amd64"))
+	release := tags(digest, a.tag("team/app:1.4.2"))
+	refused := errors.New("a layer is missing")
+	release.Check = func(context.Context) error { return refused }
+	rows, err := newClient(t).Release(deadline(t), release, nil)
+	if !errors.Is(err, refused) || statuses(rows) != "1.4.2:pending" {
+		t.Errorf("%s, error %v", statuses(rows), err)
+	}
+	if _, err := newClient(t).Resolve(deadline(t), a.tag("team/app:1.4.2")); !errors.Is(err, ErrNotFound) {
+		t.Errorf("the tag was written: %v", err)
+	}
+}

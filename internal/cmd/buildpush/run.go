@@ -33,8 +33,7 @@ var steps = []struct {
 	{"plan", (*job).makePlan},     // say what to do on which node
 	{"build", (*job).build},       // build all platforms, push by digest
 	{"align", (*job).align},       // give every repository the same index
-	{"tags", (*job).writeTags},    // point the tags to the index, moving ones last
-	{"verify", (*job).verify},     // read the index back
+	{"release", (*job).release},   // read the index back, then point the tags to it, moving ones last
 	{"summary", (*job).summarize}, // tell people
 }
 
@@ -280,23 +279,14 @@ func (j *job) align(ctx context.Context) error {
 	return builder.Align(ctx, j.registry, j.request, j.result.Digest)
 }
 
-func (j *job) writeTags(ctx context.Context) error {
+func (j *job) release(ctx context.Context) error {
 	if !j.request.Push {
 		return skip("the image is not pushed")
 	}
 	var err error
-	j.tags, err = builder.Tags(ctx, j.registry, j.request, j.result.Digest, func(rows []registry.Written) error {
+	j.tags, j.pushed, err = builder.Release(ctx, j.registry, j.request, j.result.Digest, func(rows []registry.Written) error {
 		return j.state.Note("tags", rows)
 	})
-	return err
-}
-
-func (j *job) verify(ctx context.Context) error {
-	if !j.request.Push {
-		return skip("the image is not pushed")
-	}
-	var err error
-	j.pushed, err = builder.Verify(ctx, j.registry, j.request, j.result.Digest)
 	return err
 }
 
