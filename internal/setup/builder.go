@@ -399,13 +399,21 @@ func await(ctx context.Context, n *Node) error {
 	}
 }
 
-// inspect fills in what the daemon says of itself.
+// inspect connects, and fills in what the daemon says of itself.
 func inspect(ctx context.Context, n *Node) error {
 	c, err := dial(ctx, n.conn)
 	if err != nil {
 		return err
 	}
-	defer c.Close()
+	if err := n.ask(ctx, c); err != nil {
+		c.Close()
+		return err
+	}
+	n.client = c
+	return nil
+}
+
+func (n *Node) ask(ctx context.Context, c *client.Client) error {
 	workers, err := c.ListWorkers(ctx)
 	if err != nil {
 		return err
@@ -421,9 +429,19 @@ func inspect(ctx context.Context, n *Node) error {
 	return nil
 }
 
-// Dial connects to a node's buildkitd. The caller closes the client.
-func (b *Builder) Dial(ctx context.Context, n Node) (*client.Client, error) {
-	return dial(ctx, n.conn)
+// Client is the connection to a node's buildkitd. It is the builder's: one for
+// all, since each costs a process in the node's container.
+func (b *Builder) Client(n Node) *client.Client { return n.client }
+
+// Close ends the connections to all nodes.
+func (b *Builder) Close() error {
+	var faults []error
+	for _, n := range b.Nodes {
+		if n.client != nil {
+			faults = append(faults, n.client.Close())
+		}
+	}
+	return errors.Join(faults...)
 }
 
 func dial(ctx context.Context, conn connector) (*client.Client, error) {

@@ -11,6 +11,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/distribution/reference"
@@ -100,7 +101,9 @@ func (c *containerNode) create(ctx context.Context, api *engine.Client, state *S
 		return err
 	}
 	c.m.stepf("creating container %s", c.name())
-	_, err = api.ContainerCreate(ctx, engine.ContainerCreateOptions{
+	whole, cancel := unbroken(ctx)
+	defer cancel()
+	_, err = api.ContainerCreate(whole, engine.ContainerCreateOptions{
 		Name:       c.name(),
 		Config:     &container.Config{Image: opts.image, Env: opts.env, Cmd: c.command(), Labels: c.labels()},
 		HostConfig: &opts.host,
@@ -121,6 +124,17 @@ func (c *containerNode) create(ctx context.Context, api *engine.Client, state *S
 	return c.start(ctx, api)
 }
 
+// createLimit is how long the engine may take to make a container or a volume;
+// it takes milliseconds.
+const createLimit = 10 * time.Second
+
+// unbroken is a context for a request that makes something. An engine goes on
+// with one that its client gave up, so that what is not there when a canceled
+// run looks may be there a moment later, with nobody left to remove it.
+func unbroken(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), createLimit)
+}
+
 func (c *containerNode) record(state *State, k kind, id string) error {
 	if state == nil || c.nonce == "" {
 		return nil
@@ -137,7 +151,9 @@ func (c *containerNode) createVolume(ctx context.Context, api *engine.Client, st
 	} else if err := c.record(state, kindVolume, c.volume()); err != nil {
 		return err
 	}
-	_, err := api.VolumeCreate(ctx, engine.VolumeCreateOptions{Name: c.volume(), Labels: labels})
+	whole, cancel := unbroken(ctx)
+	defer cancel()
+	_, err := api.VolumeCreate(whole, engine.VolumeCreateOptions{Name: c.volume(), Labels: labels})
 	if err != nil {
 		return errdefs.New(errdefs.Environment, "create volume %s: %w", c.volume(), err)
 	}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
+	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/moby/buildkit/client"
@@ -144,19 +146,14 @@ func prove(ctx context.Context, list []*proof) {
 	eg.Wait()
 }
 
-// proveOne runs the check in a build. It is not taken from the cache, and
-// leaves no trace in the builder's history.
+// proveOne runs the check in a build, which leaves no trace in the builder's
+// history.
 func proveOne(ctx context.Context, n *Node, p v1.Platform) error {
-	c, err := dial(ctx, n.conn)
+	def, err := checkBuild(ctx, p, n.emulator(p.Architecture))
 	if err != nil {
 		return err
 	}
-	defer c.Close()
-	def, err := checkBuild(ctx, p)
-	if err != nil {
-		return err
-	}
-	_, err = c.Solve(ctx, def, client.SolveOpt{Internal: true}, nil)
+	_, err = n.client.Solve(ctx, def, client.SolveOpt{Internal: true}, nil)
 	var exit *gateway.ExitError
 	if errors.As(err, &exit) && exit.ExitCode < gateway.UnknownExitStatus {
 		return errors.New(binfmt.Explain(int(exit.ExitCode)))
@@ -164,7 +161,36 @@ func proveOne(ctx context.Context, n *Node, p v1.Platform) error {
 	return err
 }
 
-func checkBuild(ctx context.Context, p v1.Platform) (*llb.Definition, error) {
+// emulator describes all that the outcome of a check on the node depends on:
+// the registration, its interpreter's file and the boot since which both hold.
+// It is empty where that can't be seen from here, as on a node that is reached
+// over the network.
+func (n *Node) emulator(arch string) string {
+	if !strings.HasPrefix(n.Endpoint, "unix://") {
+		return ""
+	}
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	entry, ok, err := (binfmt.Registry{}).Handler(arch)
+	if err != nil || !ok {
+		return ""
+	}
+	file, err := os.Stat(entry.Interpreter)
+	if err != nil {
+		return "" // of a container's: what its name means is not seen here
+	}
+	return fmt.Sprintf("%s %s %t %d %d", boot, entry.Line, entry.Enabled, file.Size(), file.ModTime().UnixNano())
+}
+
+// checkBuild is the build that runs the check. A builder takes it from its
+// cache where it proved this same emulator before.
+func checkBuild(ctx context.Context, p v1.Platform, emulator string) (*llb.Definition, error) {
+	var cache llb.RunOption = llb.AddEnv("EMULATOR", emulator)
+	if emulator == "" {
+		cache = llb.IgnoreCache
+	}
 	file, ok := binfmt.Check(p.Architecture)
 	if !ok {
 		return nil, fmt.Errorf("no check for architecture %s", p.Architecture)
@@ -175,7 +201,7 @@ func checkBuild(ctx context.Context, p v1.Platform) (*llb.Definition, error) {
 		Run(
 			llb.Args(append([]string{path}, binfmt.Args...)),
 			llb.Network(pb.NetMode_NONE),
-			llb.IgnoreCache,
+			cache,
 			llb.WithCustomNamef("prove that %s runs", p),
 		).
 		Marshal(ctx, llb.Platform(toOCI(p)))

@@ -76,12 +76,9 @@ func newState(t *testing.T, m *Manager) *State {
 // solve builds the smallest thing there is: a file.
 func solve(ctx context.Context, t *testing.T, b *Builder) {
 	t.Helper()
-	c, err := b.Dial(ctx, b.Nodes[0])
-	check(t, err)
-	defer c.Close()
 	def, err := llb.Scratch().File(llb.Mkfile("/hello", 0o644, []byte(newNonce(8)))).Marshal(ctx)
 	check(t, err)
-	_, err = c.Solve(ctx, def, client.SolveOpt{}, nil)
+	_, err = b.Client(b.Nodes[0]).Solve(ctx, def, client.SolveOpt{}, nil)
 	check(t, err)
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/moby/buildkit/client"
 )
 
 // The drivers.
@@ -65,7 +66,8 @@ type Node struct {
 	Flags      []string
 	DriverOpts map[string]string
 
-	conn connector
+	conn   connector
+	client *client.Client // open until Builder.Close
 }
 
 // Builder is a booted builder.

@@ -73,6 +73,24 @@ var kinds = []kind{
 
 var noncePattern = regexp.MustCompile(`^[0-9a-f]{32}$`)
 
+// NewStatePath is a path for a state file that no other run has, in a directory
+// of its own below the job's temporary one: RUNNER_TEMP, TMPDIR or the system's.
+func NewStatePath(environ map[string]string) (string, error) {
+	base := os.TempDir()
+	for _, variable := range []string{"RUNNER_TEMP", "TMPDIR"} {
+		if dir := environ[variable]; filepath.IsAbs(dir) {
+			base = dir
+			break
+		}
+	}
+	dir, err := os.MkdirTemp(base, "hullwright-")
+	if err != nil {
+		return "", errdefs.New(errdefs.Environment, "make a directory for the state file: %w", err)
+	}
+	// Its name is taken; OpenState makes the directory its own.
+	return filepath.Join(dir, "state.json"), os.Remove(dir)
+}
+
 // OpenState opens a state file, or makes it where there is none, with its
 // directory. It is an errdefs.BadInput of input "state" where the file is no
 // state that this program wrote.

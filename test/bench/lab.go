@@ -126,7 +126,7 @@ func (l *lab) upBuilder(ctx context.Context) error {
 		}
 		return l.runLast(l.teardown(state))
 	})
-	if _, err := l.run(ctx, l.setup(name, state, "--emulate", threePlatforms)); err != nil {
+	if _, err := l.run(ctx, l.setup(name, state, "--platforms", threePlatforms)); err != nil {
 		return err
 	}
 	l.builder = name

@@ -112,21 +112,12 @@ func (j *job) open() error {
 	return nil
 }
 
-// statePath is where the state file is, in a directory of its own where the
-// user named none.
+// statePath is where the state file is.
 func (j *job) statePath() (string, error) {
 	if j.options.State != "" {
 		return absolute(j.options.State, j.env.Dir), nil
 	}
-	base := j.env.Environ["RUNNER_TEMP"]
-	if base == "" {
-		base = os.TempDir()
-	}
-	dir, err := os.MkdirTemp(base, "hullwright-")
-	if err != nil {
-		return "", errdefs.New(errdefs.Environment, "make a directory for the state file: %w", err)
-	}
-	return filepath.Join(dir, "state.json"), nil
+	return setup.NewStatePath(j.env.Environ)
 }
 
 // closeTimeout bounds the clean-up of a run that was told to stop: runners kill
@@ -136,6 +127,9 @@ const closeTimeout = 5 * time.Second
 // close undoes what this run made. After a release that did not end well the
 // state file stays and says which tags are written.
 func (j *job) close(ctx context.Context, failure error) error {
+	if j.builder != nil {
+		j.builder.Close() // the daemon that is at its other end may be gone already
+	}
 	path := j.state.Path()
 	clean := context.WithoutCancel(ctx)
 	if ctx.Err() != nil {
@@ -147,9 +141,6 @@ func (j *job) close(ctx context.Context, failure error) error {
 		return fmt.Errorf("clean up (hullwright teardown %s tries again): %w", path, err)
 	}
 	if failure == nil || len(j.tags) == 0 {
-		if j.options.State == "" {
-			return os.Remove(filepath.Dir(path))
-		}
 		return nil
 	}
 	kept, err := setup.OpenState(path)
@@ -215,11 +206,6 @@ func (j *job) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	client, err := j.builder.Dial(ctx, node)
-	if err != nil {
-		return err
-	}
-	defer client.Close()
 	if len(j.plan.Solve.Exports) == 0 {
 		j.env.Warnf("nothing to push to: the result stays in the builder's cache")
 	}
@@ -236,7 +222,7 @@ func (j *job) build(ctx context.Context) error {
 		}
 		group.Go(func() error {
 			var err error
-			j.result, err = builder.Build(ctx, client, j.plan.Solve, builder.Session{
+			j.result, err = builder.Build(ctx, j.builder.Client(node), j.plan.Solve, builder.Session{
 				Secrets:     j.request.Secrets,
 				Credentials: buildkitCredentials(j.keychain),
 				Progress:    progress,

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -31,8 +30,7 @@ const stateKey = "hullwright-state"
 type Options struct {
 	Name      string      `env:"NAME" help:"Name of the builder. One that is there is used as it is; the default is a new name."`
 	Use       bool        `env:"USE" envDefault:"true" help:"Make it the current builder of docker buildx."`
-	Platforms input.Words `env:"PLATFORMS" help:"Platforms that the builder is said to run, beside those that it finds."`
-	Emulate   input.Words `env:"EMULATE" placeholder:"PLATFORMS" help:"Platforms to build for. Those that the builder does not run are emulated, and each is proved by running a program in a build."`
+	Platforms input.Words `env:"PLATFORMS" help:"Platforms to build for. Those that the builder does not run are emulated, and each is proved by running a program in a build."`
 	Image     string      `env:"IMAGE" envDefault:"docker.io/tonistiigi/binfmt:qemu-v10.2.3-68" help:"Image that registers emulators on a machine that has none of its own."`
 	KeepState bool        `env:"KEEP-STATE" envDefault:"false" help:"Keep the builder's cache at clean-up, for a builder of the same name; driver docker-container only."`
 	Cleanup   bool        `env:"CLEANUP" envDefault:"true" help:"On GitHub, undo everything at the end of the job."`
@@ -52,7 +50,7 @@ one of that name that is there, or a new one, in a container of an engine or,
 where no engine answers, as a process. What it makes it writes to a state file
 first; hullwright teardown undoes exactly that.
 
-  hullwright setup --name ci --emulate linux/amd64,linux/arm64
+  hullwright setup --name ci --platforms linux/amd64,linux/arm64
   hullwright teardown --name ci`,
 		Outputs: []cli.Output{
 			{Name: "name", Help: "Name of the builder."},
@@ -68,7 +66,7 @@ first; hullwright teardown undoes exactly that.
 }
 
 func run(ctx context.Context, env *cli.Env, o Options) error {
-	spec, emulate, err := o.spec(env)
+	spec, platforms, err := o.spec(env)
 	if err != nil {
 		return err
 	}
@@ -78,9 +76,9 @@ func run(ctx context.Context, env *cli.Env, o Options) error {
 	}
 	fresh := state.Empty()
 	m := setup.New(setup.Host{Environ: env.Environ, Stderr: env.Stderr, Dir: env.Dir, Now: env.Now})
-	b, err := prepare(ctx, m, spec, emulate, state)
+	b, err := prepare(ctx, m, spec, platforms, state)
 	if err == nil {
-		err = outputs(env, b, state)
+		err = errors.Join(outputs(env, b, state), b.Close())
 	}
 	if err != nil && fresh {
 		// A setup that failed leaves nothing. What can't be undone within a
@@ -97,12 +95,10 @@ func run(ctx context.Context, env *cli.Env, o Options) error {
 func (o Options) spec(env *cli.Env) (setup.Spec, []v1.Platform, error) {
 	spec, err := o.BuilderOptions.Spec(env.Dir, env.Environ)
 	faults := []error{err}
-	spec.Platforms, err = setup.ParsePlatforms(o.Platforms)
-	faults = append(faults, err)
-	emulate, err := setup.ParsePlatformsOf("emulate", o.Emulate)
+	platforms, err := setup.ParsePlatforms(o.Platforms)
 	faults = append(faults, err)
 	spec.Name, spec.Use, spec.KeepState, spec.BinfmtImage = o.Name, o.Use, o.KeepState, o.Image
-	return spec, emulate, errors.Join(faults...)
+	return spec, platforms, errors.Join(faults...)
 }
 
 // openState makes the state file, which the clean-up step knows of before
@@ -111,14 +107,10 @@ func openState(env *cli.Env, o Options) (*setup.State, error) {
 	path := o.State
 	switch {
 	case path == "":
-		dir, err := os.MkdirTemp(temporary(env), "hullwright-")
-		if err != nil {
+		var err error
+		if path, err = setup.NewStatePath(env.Environ); err != nil {
 			return nil, err
 		}
-		if err := os.Remove(dir); err != nil { // its name is taken; OpenState makes it its own
-			return nil, err
-		}
-		path = filepath.Join(dir, "state.json")
 	case !filepath.IsAbs(path):
 		path = filepath.Join(env.Dir, path)
 	}
@@ -135,21 +127,12 @@ func openState(env *cli.Env, o Options) (*setup.State, error) {
 	return state, env.Output("state", path)
 }
 
-func temporary(env *cli.Env) string {
-	for _, variable := range []string{"RUNNER_TEMP", "TMPDIR"} {
-		if dir := env.Environ[variable]; filepath.IsAbs(dir) {
-			return dir
-		}
-	}
-	return os.TempDir()
-}
-
-func prepare(ctx context.Context, m *setup.Manager, spec setup.Spec, emulate []v1.Platform, state *setup.State) (*setup.Builder, error) {
+func prepare(ctx context.Context, m *setup.Manager, spec setup.Spec, platforms []v1.Platform, state *setup.State) (*setup.Builder, error) {
 	b, err := m.Ensure(ctx, spec, state)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := m.Emulate(ctx, b, emulate, spec.BinfmtImage, state); err != nil {
+	if _, err := m.Emulate(ctx, b, platforms, spec.BinfmtImage, state); err != nil {
 		return nil, err
 	}
 	return b, nil

@@ -87,8 +87,8 @@ func TestBadInput(t *testing.T) {
 		want []string
 	}{
 		"all at once": {
-			args: []string{"--emulate", "linux/amd46", "--platforms", "plan10/arm", "--driver-opts", "network"},
-			want: []string{`input "emulate" line 1: unknown platform "linux/amd46"`, "did you mean linux/amd64?", `input "platforms" line 1`, `input "driver-opts" line 1: "network" is not key=value`},
+			args: []string{"--platforms", "linux/amd46,plan10/arm", "--driver-opts", "network"},
+			want: []string{`input "platforms" line 1: unknown platform "linux/amd46"`, "did you mean linux/amd64?", `input "platforms" line 2`, `input "driver-opts" line 1: "network" is not key=value`},
 		},
 		"a name": {
 			args: []string{"--driver", "process", "--name", "../x"},
@@ -209,7 +209,7 @@ func TestRealSetupAndTeardown(t *testing.T) {
 			w := newWorld(t)
 			options := []string{"--driver-opts", "network=host"}
 			name := "v" + filepath.Base(w.dir)
-			args := append([]string{"setup", "--driver", driver, "--name", name, "--emulate", "linux/amd64,linux/arm64"}, options...)
+			args := append([]string{"setup", "--driver", driver, "--name", name, "--platforms", "linux/amd64,linux/arm64"}, options...)
 			code, outputs := w.run(args...)
 			if code != 0 {
 				t.Fatal("setup failed")
