@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"gopkg.in/yaml.v3"
 )
 
 // block is a fenced block of a Markdown file.
@@ -220,6 +222,58 @@ func TestActionlint(t *testing.T) {
 	if got := w.run(t, command{argv: []string{"actionlint", bad}, within: time.Minute}); got.code != 1 {
 		t.Errorf("a bad workflow: exit code %d, want 1\n%s", got.code, got.out)
 	}
+}
+
+// TestInputs checks that workflows give our actions no input that they do not
+// have, and read no output: a runner takes both for blank, and warns at most.
+func TestInputs(t *testing.T) {
+	checked := 0
+	for _, file := range workflows(t) {
+		var workflow struct {
+			Jobs map[string]struct {
+				Steps []struct {
+					ID, Uses string
+					With     map[string]any
+				}
+			}
+		}
+		raw := readYAML(t, file, &workflow)
+		for name, job := range workflow.Jobs {
+			for _, step := range job.Steps {
+				ours, ok := strings.CutPrefix(step.Uses, "hullwright/hullwright")
+				if !ok {
+					continue
+				}
+				folder, _, _ := strings.Cut(ours, "@")
+				var action struct{ Inputs, Outputs map[string]any }
+				readYAML(t, filepath.Join("..", folder, "action.yml"), &action)
+				for input := range step.With {
+					if _, ok := action.Inputs[input]; !ok {
+						t.Errorf("%s: job %s gives %s the input %s, which it does not have", file, name, step.Uses, input)
+					}
+				}
+				for _, m := range regexp.MustCompile(`steps\.`+step.ID+`\.outputs\.([\w-]+)`).FindAllSubmatch(raw, -1) {
+					if _, ok := action.Outputs[string(m[1])]; step.ID != "" && !ok {
+						t.Errorf("%s: job %s reads of %s the output %s, which it does not have", file, name, step.Uses, m[1])
+					}
+				}
+				checked++
+			}
+		}
+	}
+	if checked == 0 {
+		t.Error("found no step of ours")
+	}
+}
+
+func readYAML(t *testing.T, path string, into any) []byte {
+	t.Helper()
+	raw, err := os.ReadFile(path)
+	check(t, err)
+	if err := yaml.Unmarshal(raw, into); err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+	return raw
 }
 
 var (
