@@ -102,14 +102,16 @@ func process() (*Env, context.Context, func(), error) {
 	log.SetOutput(io.Discard)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	context.AfterFunc(ctx, stop)
+	environ := environMap(os.Environ())
 	env := &Env{
-		Stdin:    os.Stdin,
-		Stdout:   ci.NewRedactor(os.Stdout),
-		Stderr:   ci.NewRedactor(os.Stderr),
-		Environ:  environMap(os.Environ()),
-		Dir:      dir,
-		Now:      time.Now,
-		Terminal: term.IsTerminal(int(os.Stderr.Fd())),
+		Stdin:   os.Stdin,
+		Stdout:  ci.NewRedactor(os.Stdout),
+		Stderr:  ci.NewRedactor(os.Stderr),
+		Environ: environ,
+		Dir:     dir,
+		Now:     time.Now,
+		// Buildkite's agent and act give jobs a terminal that nobody watches.
+		Terminal: environ["CI"] == "" && term.IsTerminal(int(os.Stderr.Fd())),
 	}
 	if env.Terminal {
 		env.Stderr = os.Stderr // a live display needs the file itself

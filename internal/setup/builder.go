@@ -15,6 +15,8 @@ import (
 	"github.com/moby/buildkit/client"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 
 	"github.com/hullwright/hullwright/internal/errdefs"
 )
@@ -445,9 +447,17 @@ func (b *Builder) Close() error {
 }
 
 func dial(ctx context.Context, conn connector) (*client.Client, error) {
-	return client.New(ctx, "", client.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
-		return conn.dial(ctx)
-	}))
+	return client.New(ctx, "",
+		client.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+			return conn.dial(ctx)
+		}),
+		// gRPC waits a second after a first failure, as for a far server; this one
+		// is on this machine and may be up a moment later.
+		client.WithGRPCDialOption(grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
+			MinConnectTimeout: bootLimit,
+		})),
+	)
 }
 
 // socketNode is a buildkitd that runs already, at a unix socket.

@@ -4,8 +4,12 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
+	"time"
+
+	"github.com/gofrs/flock"
 
 	"github.com/hullwright/hullwright/internal/errdefs"
 )
@@ -27,6 +31,11 @@ func (m *Manager) Teardown(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
+	unlock, err := lockTeardown(ctx, path)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	s, err := readState(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return errdefs.BadInputf("state", 0, "%w", err)
@@ -38,6 +47,22 @@ func (m *Manager) Teardown(ctx context.Context, path string) error {
 		return err
 	}
 	return s.discard()
+}
+
+// lockTeardown keeps another process from undoing the same: a runner that
+// cancels a job kills the step's first process and starts the clean-up step,
+// while the program that the step had started still cleans up by itself.
+// The lock is on the directory, so that it leaves no file.
+func lockTeardown(ctx context.Context, path string) (unlock func() error, err error) {
+	lock := flock.New(filepath.Dir(path), flock.SetFlag(os.O_RDONLY))
+	_, err = lock.TryLockContext(ctx, 50*time.Millisecond)
+	if errors.Is(err, fs.ErrNotExist) {
+		return lock.Unlock, nil // and so the state file is not there either
+	}
+	if err != nil {
+		return nil, errdefs.New(errdefs.Environment, "wait for another teardown of %s: %w", path, err)
+	}
+	return lock.Unlock, nil
 }
 
 // TeardownBuilder undoes what was made for a builder that hullwright made, by

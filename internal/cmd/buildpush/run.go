@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -137,7 +138,11 @@ func (j *job) close(ctx context.Context, failure error) error {
 		clean, cancel = context.WithTimeout(clean, closeTimeout)
 		defer cancel()
 	}
-	if err := j.manager.Teardown(clean, path); err != nil {
+	err := j.manager.Teardown(clean, path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // a canceled job's clean-up step was quicker
+	}
+	if err != nil {
 		return fmt.Errorf("clean up (hullwright teardown %s tries again): %w", path, err)
 	}
 	if failure == nil || len(j.tags) == 0 {
