@@ -62,6 +62,9 @@ func TestPrintVars(t *testing.T) {
 	if err := (daemon{Address: "127.0.0.1:5001"}).write(w.state("registry.json")); err != nil {
 		t.Fatal(err)
 	}
+	if err := printVars(w, &out); err != nil || strings.Contains(out.String(), "HULLWRIGHT_TEST_ENV") {
+		t.Errorf("without an engine the environment is not whole: %q, %v", &out, err)
+	}
 	if err := writeFile(w.state("engine.host"), []byte("unix:///x\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
