@@ -27,29 +27,48 @@ type BakeFile struct {
 	Text   string
 }
 
-// BakeFiles are bake definitions of a target.
-func (r Result) BakeFiles(target string) []BakeFile {
-	arguments := []member{{"DOCKER_META_IMAGES", quote(strings.Join(r.Images, ","))}}
-	if r.Version != "" {
-		arguments = append(arguments, member{"DOCKER_META_VERSION", quote(r.Version)})
-	}
-	tags, args := member{"tags", texts(r.References())}, member{"args", object(arguments...)}
-	labels := member{"labels", pairsObject(r.Labels)}
-	annotations := member{"annotations", texts(leveled(r.bakeLevels(), r.Annotations))}
-	file := func(part string, members ...member) BakeFile {
+// BakeFiles are bake definitions of targets. An image that belongs to a target
+// gives its tags to that one only.
+func (r Result) BakeFiles(targets ...string) []BakeFile {
+	file := func(part string, members func(target string) []member) BakeFile {
 		f := BakeFile{Output: "bake-file", Name: "docker-metadata-action-bake.json"}
 		if part != "" {
 			f.Output, f.Name = "bake-file-"+part, "docker-metadata-action-bake-"+part+".json"
 		}
-		f.Text = indent(object(member{"target", object(member{target, object(members...)})}))
+		var definitions []member
+		for _, target := range targets {
+			definitions = append(definitions, member{target, object(members(target)...)})
+		}
+		f.Text = indent(object(member{"target", object(definitions...)}))
 		return f
 	}
+	labels := member{"labels", pairsObject(r.Labels)}
+	annotations := member{"annotations", texts(leveled(r.bakeLevels(), r.Annotations))}
 	return []BakeFile{
-		file("tags", tags, args),
-		file("labels", labels),
-		file("annotations", annotations),
-		file("", tags, labels, args),
+		file("tags", func(target string) []member { return []member{r.bakeTags(target), r.bakeArgs(target)} }),
+		file("labels", func(string) []member { return []member{labels} }),
+		file("annotations", func(string) []member { return []member{annotations} }),
+		file("", func(target string) []member { return []member{r.bakeTags(target), labels, r.bakeArgs(target)} }),
 	}
+}
+
+func (r Result) bakeTags(target string) member {
+	if len(r.Images) == 0 {
+		return member{"tags", texts(r.Names())}
+	}
+	return member{"tags", texts(r.references(r.imageIndexes(target)))}
+}
+
+func (r Result) bakeArgs(target string) member {
+	var images []string
+	for _, i := range r.imageIndexes(target) {
+		images = append(images, r.Images[i])
+	}
+	arguments := []member{{"DOCKER_META_IMAGES", quote(strings.Join(images, ","))}}
+	if r.Version != "" {
+		arguments = append(arguments, member{"DOCKER_META_VERSION", quote(r.Version)})
+	}
+	return member{"args", object(arguments...)}
 }
 
 // bakeLevels are the levels without what follows a colon: bake has no

@@ -20,6 +20,9 @@ func (x *evaluation) render(text string, context map[string]any) (string, error)
 	if err != nil {
 		return "", err
 	}
+	if x.rules.options.Extended {
+		return t.RenderWith(handlebars.TextHelpers(), context)
+	}
 	return t.Render(context)
 }
 
@@ -33,6 +36,11 @@ func (x *evaluation) expressions() map[string]any {
 		"base_ref":              constant(x.baseRef()),
 		"is_default_branch":     constant(fmt.Sprint(x.onDefaultBranch())),
 		"is_not_default_branch": constant(fmt.Sprint(!x.onDefaultBranch())),
+		"head_ref":              constant(x.headRef()),
+		"pr_number":             constant(x.requestNumber()),
+		"prerelease":            constant(x.prerelease()),
+		"run_id":                constant(x.facts.Event.RunID),
+		"commit_count":          handlebars.Func(func(handlebars.Call) (any, error) { return x.commitCount() }),
 		"date":                  x.dateExpression(x.facts.Now),
 		"commit_date":           x.dateExpression(x.facts.CommitTime),
 	}
@@ -61,6 +69,35 @@ func (x *evaluation) baseRef() string {
 	return ""
 }
 
+// headRef is the branch that a request comes from.
+func (x *evaluation) headRef() string {
+	if x.facts.Event.Request == nil {
+		return ""
+	}
+	return x.facts.Event.Request.Source
+}
+
+// requestNumber is the number of the request that is built or queued, empty
+// where there is none.
+func (x *evaluation) requestNumber() string {
+	n := x.queued()
+	if r := x.facts.Event.Request; n == 0 && r != nil {
+		n = r.Number
+	}
+	if n == 0 {
+		return ""
+	}
+	return itoa(n)
+}
+
+// commitCount is how many commits led to the one that is built.
+func (x *evaluation) commitCount() (any, error) {
+	if x.facts.CommitCount == 0 {
+		return nil, errors.New("commit_count is not known: the whole history must be checked out")
+	}
+	return float64(x.facts.CommitCount), nil
+}
+
 // onDefaultBranch is whether the event is on the default branch. GitHub's
 // payload does not always tell its name; some of its events are never
 // elsewhere, and are taken so by their name.
@@ -86,7 +123,7 @@ func (x *evaluation) onDefaultBranch() bool {
 
 // shortSHA is the beginning of the commit's hash.
 func (x *evaluation) shortSHA() (string, error) {
-	length := x.rules.shortLength
+	length := x.rules.options.ShortLength
 	if length == "" {
 		length = "7"
 	}

@@ -1,6 +1,7 @@
 package meta
 
 import (
+	"errors"
 	"slices"
 	"strings"
 
@@ -28,22 +29,24 @@ func base(f Facts, version string) []Pair {
 
 // Label gives the labels for a version, sorted by key.
 func (r Rules) Label(f Facts, version string) ([]Pair, error) {
-	return r.pairs(f, version, r.labels)
+	generated := slices.DeleteFunc(base(f, version), func(p Pair) bool { return slices.Contains(f.ImageLabels, p.Key) })
+	return r.pairs(f, generated, r.labels)
 }
 
 // Annotate gives the annotations for a version, sorted by key.
 func (r Rules) Annotate(f Facts, version string) ([]Pair, error) {
-	return r.pairs(f, version, r.annotations)
+	return r.pairs(f, base(f, version), r.annotations)
 }
 
-func (r Rules) pairs(f Facts, version string, entries []entry) ([]Pair, error) {
+func (r Rules) pairs(f Facts, pairs []Pair, entries []entry) ([]Pair, error) {
 	x := &evaluation{facts: f, rules: r}
 	globals := x.expressions()
-	pairs := base(f, version)
+	var faults []error
 	for _, e := range entries {
 		text, err := x.render(e.text, globals)
 		if err != nil {
-			return nil, wrap(e, err)
+			faults = append(faults, wrap(e, 0, err))
+			continue
 		}
 		key, value, ok := strings.Cut(text, "=")
 		if !ok {
@@ -57,7 +60,7 @@ func (r Rules) pairs(f Facts, version string, entries []entry) ([]Pair, error) {
 		pairs[at].Value = value
 	}
 	sortPairs(pairs)
-	return pairs, nil
+	return pairs, errors.Join(faults...)
 }
 
 // sortPairs sorts by key, as people do: a before B, punctuation first.

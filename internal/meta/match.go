@@ -163,30 +163,30 @@ func splitLiteral(s string) (body, flags string) {
 	return s, ""
 }
 
-func applyMatch(x *evaluation, t tagRule) (verdict, bool, error) {
-	text, ok, err := x.subject(t)
-	if err != nil || !ok {
-		return verdict{}, false, err
+func applyMatch(x *evaluation, t tagRule) (verdict, error) {
+	text, none, err := x.subject(t)
+	if err != nil || none != "" {
+		return verdict{skip: none}, err
 	}
 	source := t.attributes["pattern"]
 	p, err := parsePattern(splitLiteral(source))
 	if err != nil {
-		return verdict{}, false, err
+		return verdict{}, wrap(t.entry, t.columns["pattern"], err)
 	}
 	found, err := p.match(text)
 	if err != nil {
-		return verdict{}, false, err
+		return verdict{}, err
 	}
 	if found == nil {
 		x.warnf("%s does not match %s.", source, text)
-		return verdict{}, false, nil
+		return skip("%s does not match %s", source, text), nil
 	}
 	group := t.attributes["group"]
 	i, err := strconv.Atoi(group)
 	// The group is a property's name: 01 and +1 are other names than 1.
 	if err != nil || strconv.Itoa(i) != group || i < 0 || i >= len(found) || found[i] == nil {
 		x.warnf("Group %s does not exist for %s pattern.", group, source)
-		return verdict{}, false, nil
+		return skip("%s has no group %s", source, group), nil
 	}
-	return verdict{text: *found[i], latest: true, moving: *found[i] != text}, true, nil
+	return verdict{text: *found[i], latest: true, moving: *found[i] != text}, nil
 }

@@ -26,6 +26,15 @@ type Facts struct {
 	// CommitTime is when SHA was committed. The zero time is one that nobody
 	// can read, and shows as "Invalid date".
 	CommitTime time.Time
+	// CommitCount is how many commits led to SHA, itself among them. 0 is
+	// unknown.
+	CommitCount int
+	// Versions are the tags that are there, for Options.Guard: the
+	// repository's git tags, or a registry's.
+	Versions []string
+	// ImageLabels are the keys of labels that the image gets elsewhere, by its
+	// Dockerfile: labels that were not asked for do not take their place.
+	ImageLabels []string
 	// Local is the zone of a time whose own is not known. The default is UTC.
 	Local *time.Location
 }
@@ -81,7 +90,7 @@ type Pair struct{ Key, Value string }
 type Result struct {
 	Version string   // the first tag's name; empty where there is none
 	Images  []string // repositories, as written but in lower case
-	Tags    []Tag    // each name once; latest is last
+	Tags    []Tag    // each name once; latest is last, of each set of rules
 	Labels  []Pair   // sorted by key
 	// Annotations are sorted by key; Levels are where they go ("manifest",
 	// "index", ...), each on every level.
@@ -92,6 +101,17 @@ type Result struct {
 	Warnings []string
 	// Notes are of less weight.
 	Notes []string
+	// Outcomes are what became of every rule, in the order of evaluation.
+	Outcomes []Outcome
+
+	// PerImage are each image's tags, in the order of Images.
+	PerImage []ImageTags
+}
+
+// ImageTags are the tags of one image.
+type ImageTags struct {
+	Target string // the bake target that the image belongs to; empty is every one
+	Tags   []Tag
 }
 
 // Compute applies rules to facts. Errors are errdefs.BadInput that name input
@@ -126,14 +146,29 @@ func (r Result) References() []string {
 	if len(r.Images) == 0 {
 		return r.Names()
 	}
+	return r.references(r.imageIndexes(""))
+}
+
+// imageIndexes are those of the images of a bake target, and of no one's; of
+// all images for an empty target.
+func (r Result) imageIndexes(target string) (indexes []int) {
+	for i := range r.Images {
+		if own := r.PerImage[i].Target; own == "" || target == "" || own == target {
+			indexes = append(indexes, i)
+		}
+	}
+	return indexes
+}
+
+func (r Result) references(indexes []int) []string {
 	references := []string{}
-	for _, image := range r.Images {
-		for _, t := range r.Tags {
-			if image == "" {
+	for _, i := range indexes {
+		for _, t := range r.PerImage[i].Tags {
+			if r.Images[i] == "" {
 				references = append(references, t.Name)
 				continue
 			}
-			references = append(references, image+":"+t.Name)
+			references = append(references, r.Images[i]+":"+t.Name)
 		}
 	}
 	return references

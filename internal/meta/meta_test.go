@@ -194,19 +194,19 @@ func TestFaults(t *testing.T) {
 	}
 	want := []string{
 		`input "images" line 2: Image name attribute empty: enable=true`,
-		`input "images" line 3: Unknown image attribute: name=x,size=2`,
-		`input "tags" line 1: Unknown tag type attribute: foo`,
+		`input "images" line 3: column 8: Unknown image attribute: name=x,size=2`,
+		`input "tags" line 1: column 6: Unknown tag type attribute: foo`,
 		`input "tags" line 3: Missing pattern attribute for type=semver`,
 		`input "tags" line 4: Missing event attribute for type=ref`,
-		`input "tags" line 5: Invalid event for type=ref,event=push`,
-		`input "tags" line 6: Invalid format for type=sha,format=tiny`,
-		`input "tags" line 7: Invalid match group for type=match,pattern=x,group=y`,
+		`input "tags" line 5: column 16: Invalid event for type=ref,event=push`,
+		`input "tags" line 6: column 17: Invalid format for type=sha,format=tiny`,
+		`input "tags" line 7: column 28: Invalid match group for type=match,pattern=x,group=y`,
 		`input "tags" line 8: Missing value attribute for enable=true`,
 		`input "tags" line 9: column 17: bare " in non-quoted-field in type=raw,value=a"b`,
-		`input "flavor" line 1: Invalid latest flavor entry: latest=maybe`,
-		`input "flavor" line 2: Invalid flavor entry: latest`,
-		`input "flavor" line 3: Invalid value for onlatest attribute: TRUE`,
-		`input "flavor" line 4: Unknown flavor entry: color=red`,
+		`input "flavor" line 1: column 1: Invalid latest flavor entry: latest=maybe`,
+		`input "flavor" line 2: column 1: Invalid flavor entry: latest`,
+		`input "flavor" line 3: column 1: Invalid value for onlatest attribute: TRUE`,
+		`input "flavor" line 4: column 1: Unknown flavor entry: color=red`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

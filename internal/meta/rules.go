@@ -26,6 +26,16 @@ type Options struct {
 	// ShortLength is how many characters of a commit a short one has.
 	// Default: 7. It is looked at when one is wanted.
 	ShortLength string
+
+	// Extended allows what docker's action takes for a fault: string helpers in
+	// expressions, and type=ref without an event.
+	Extended bool
+	// Guard keeps latest, and what moves by a version (1, 1.2), from moving to
+	// a version when Facts.Versions has a higher one.
+	Guard bool
+	// HashLongTags ends a name that is cut with a hash of the whole of it, so
+	// that two long names do not become one tag.
+	HashLongTags bool
 }
 
 // Entries are the entries of a list whose lines nobody kept.
@@ -40,15 +50,41 @@ func Entries(list []string) []input.Entry {
 // Rules are parsed rules.
 type Rules struct {
 	images      []image
-	tags        []tagRule
-	flavor      flavor
+	common      ruleSet // of the images that have none of their own
 	labels      []entry
 	annotations []entry
 	levels      []string
-	shortLength string
+	options     Options
 
 	warnings []string
 	notes    []string
+}
+
+// ruleSet is what gives the tags of one image, or of all.
+type ruleSet struct {
+	image  string // whose it is; empty for the common one
+	tags   []tagRule
+	flavor flavor
+}
+
+// sets are the sets that an enabled image uses, in the images' order; the
+// common one where there is no image.
+func (r Rules) sets() []ruleSet {
+	var sets []ruleSet
+	common := false
+	for _, i := range r.images {
+		switch {
+		case !i.enabled:
+		case i.own != nil:
+			sets = append(sets, *i.own)
+		case !common:
+			sets, common = append(sets, r.common), true
+		}
+	}
+	if len(sets) == 0 {
+		sets = append(sets, r.common)
+	}
+	return sets
 }
 
 // entry is an entry of a list, and where it stands.
@@ -58,22 +94,33 @@ type entry struct {
 	text  string
 }
 
-// fault is a fault of the entry.
-func (e entry) fault(format string, args ...any) *errdefs.Error {
+// fault is a fault of the entry, at a column of it, from 1; 0 is none. Columns
+// are of the entry as rules read it, which has lost the quotes around it.
+func (e entry) fault(column int, format string, args ...any) *errdefs.Error {
+	if column > 0 {
+		format, args = "column %d: "+format, append([]any{column}, args...)
+	}
 	return errdefs.BadInputf(e.input, e.line, format, args...)
+}
+
+// field is one field of an entry.
+type field struct {
+	text   string
+	column int // at which it begins, from 1
 }
 
 // Parse reads rules. It gives every fault at once, each an errdefs.BadInput
 // with its input and line; expressions within are looked at when they are
 // evaluated, since a rule that does not apply may hold anything.
 func Parse(o Options) (Rules, error) {
-	r := Rules{shortLength: o.ShortLength, levels: []string{"manifest"}}
+	r := Rules{options: o, levels: []string{"manifest"}}
 	if o.Levels != "" {
 		r.levels = strings.Split(o.Levels, ",")
 	}
-	faults := r.parseImages(entries("images", o.Images))
-	faults = append(faults, r.parseTags(entries("tags", o.Tags))...)
-	faults = append(faults, r.parseFlavor(entries("flavor", o.Flavor))...)
+	common, faults := r.parseFlavor(entries("flavor", o.Flavor))
+	r.common.flavor = common
+	tagFaults := r.parseTags(entries("tags", o.Tags))
+	faults = slices.Concat(r.parseImages(entries("images", o.Images)), tagFaults, faults)
 	r.labels = entries("labels", o.Labels)
 	r.annotations = entries("annotations", o.Annotations)
 	return r, errors.Join(faults...)
@@ -90,14 +137,37 @@ func entries(name string, list []input.Entry) []entry {
 
 // fields splits an entry again, at commas. Quotes are strict this time, and
 // only the first record counts: docker's action parses entries twice.
-func (e entry) fields() ([]string, error) {
-	fields, err := csvvalue.Fields(firstRecord(e.text), nil)
+func (e entry) fields() ([]field, error) {
+	record := firstRecord(e.text)
+	texts, err := csvvalue.Fields(record, nil)
 	var bad *csv.ParseError
 	if errors.As(err, &bad) {
-		return nil, e.fault("column %d: %w in %s", bad.Column, bad.Err, e.text).
+		return nil, e.fault(bad.Column, "%w in %s", bad.Err, e.text).
 			WithHint(`quote the whole line, and write "" for a quote within: "type=match,""pattern=\d{1,2}"""`)
 	}
+	starts := fieldStarts(record)
+	fields := make([]field, len(texts))
+	for i, text := range texts {
+		fields[i].text = text
+		if i < len(starts) {
+			fields[i].column = starts[i] + 1
+		}
+	}
 	return fields, err
+}
+
+// fieldStarts are where the fields of a record begin, counted in bytes.
+func fieldStarts(record string) []int {
+	starts, quoted := []int{0}, false
+	for i := range len(record) {
+		switch {
+		case record[i] == '"':
+			quoted = !quoted
+		case record[i] == ',' && !quoted:
+			starts = append(starts, i+1)
+		}
+	}
+	return starts
 }
 
 // firstRecord is text up to a line break that is not within quotes.
@@ -117,18 +187,28 @@ func firstRecord(text string) string {
 // NeedsCommitTime is whether an expression may ask when the commit was made.
 func (r Rules) NeedsCommitTime() bool { return r.mention("commit_date") }
 
+// NeedsCommitCount is whether an expression may ask how many commits led here.
+func (r Rules) NeedsCommitCount() bool { return r.mention("commit_count") }
+
+// NeedsVersions is whether the tags that are there decide what may move.
+func (r Rules) NeedsVersions() bool { return r.options.Guard }
+
 // NeedsDefaultBranch is whether a rule can't do without the default branch.
 func (r Rules) NeedsDefaultBranch() bool {
-	return slices.ContainsFunc(r.tags, func(t tagRule) bool {
-		return t.kind == "edge" && t.attributes["branch"] == ""
+	return slices.ContainsFunc(r.sets(), func(s ruleSet) bool {
+		return slices.ContainsFunc(s.tags, func(t tagRule) bool {
+			return t.kind == "edge" && t.attributes["branch"] == ""
+		})
 	})
 }
 
 func (r Rules) mention(word string) bool {
 	in := func(e entry) bool { return strings.Contains(e.text, word) }
 	return slices.ContainsFunc(r.labels, in) || slices.ContainsFunc(r.annotations, in) ||
-		slices.ContainsFunc(r.tags, func(t tagRule) bool { return in(t.entry) }) ||
-		strings.Contains(r.flavor.prefix, word) || strings.Contains(r.flavor.suffix, word)
+		slices.ContainsFunc(r.sets(), func(s ruleSet) bool {
+			return strings.Contains(s.flavor.prefix, word) || strings.Contains(s.flavor.suffix, word) ||
+				slices.ContainsFunc(s.tags, func(t tagRule) bool { return in(t.entry) })
+		})
 }
 
 // sortByPriority orders rules, the highest priority first. A priority that is

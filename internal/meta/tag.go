@@ -1,6 +1,8 @@
 package meta
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"math"
@@ -16,6 +18,7 @@ type tagRule struct {
 	entry
 	kind       string
 	attributes map[string]string
+	columns    map[string]int // at which an attribute stands in the entry
 	priority   float64
 }
 
@@ -25,9 +28,11 @@ type kindOf struct {
 	attributes []string // its own
 	defaults   map[string]string
 	require    string // the attribute it can't be without
-	check      func(t tagRule) error
-	// apply gives the tag's text. ok is false where the rule does not apply.
-	apply func(x *evaluation, t tagRule) (v verdict, ok bool, err error)
+	check      func(r *Rules, t tagRule) error
+	// apply gives the tag's text, or why the rule gives none.
+	apply func(x *evaluation, t tagRule) (verdict, error)
+	// parse reads a version, where the type is about versions.
+	parse func(t tagRule, text string) (version, bool)
 }
 
 // verdict is what a rule says of an event.
@@ -35,7 +40,12 @@ type verdict struct {
 	text   string
 	latest bool // whether latest=auto makes this one the latest
 	moving bool
+	prefix string // where the rule has none of its own
+	skip   string // why there is no tag; empty where there is one
 }
+
+// skip is the verdict of a rule that gives no tag.
+func skip(format string, args ...any) verdict { return verdict{skip: fmt.Sprintf(format, args...)} }
 
 var versionAttributes = []string{"pattern", "value", "match"}
 
@@ -44,17 +54,24 @@ var versionAttributes = []string{"pattern", "value", "match"}
 func kinds() map[string]kindOf {
 	return map[string]kindOf{
 		"schedule": {priority: "1000", attributes: []string{"pattern"}, defaults: map[string]string{"pattern": "nightly"}, apply: applySchedule},
-		"semver":   {priority: "900", attributes: versionAttributes, require: "pattern", apply: applySemver},
-		"pep440":   {priority: "900", attributes: versionAttributes, require: "pattern", apply: applyPEP440},
+		"semver": {priority: "900", attributes: append([]string{"build"}, versionAttributes...), require: "pattern", check: checkBuild,
+			apply: applyVersion("%s is not a valid semver. More info: https://semver.org/"), parse: readSemver},
+		"pep440": {priority: "900", attributes: versionAttributes, require: "pattern",
+			apply: applyVersion("%s does not conform to PEP 440. More info: https://www.python.org/dev/peps/pep-0440"), parse: readPEP440},
+		"version": {priority: "900", attributes: versionAttributes, require: "pattern",
+			apply: applyVersion("%s is no version: it has no number to begin with."), parse: readDotted},
 		"match": {priority: "800", attributes: []string{"pattern", "group", "value"}, defaults: map[string]string{"group": "0"},
 			require: "pattern", check: checkMatch, apply: applyMatch},
 		"edge": {priority: "700", attributes: []string{"branch"}, apply: applyEdge},
-		"ref":  {priority: "600", attributes: []string{"event"}, require: "event", check: checkRef, apply: applyRef},
+		"ref":  {priority: "600", attributes: []string{"event", "queue"}, check: checkRef, apply: applyRef},
 		"raw":  {priority: "200", attributes: []string{"value"}, require: "value", apply: applyRaw},
 		"sha": {priority: "100", attributes: []string{"format"}, defaults: map[string]string{"format": "short", "prefix": "sha-"},
 			check: checkSHA, apply: applySHA},
 	}
 }
+
+// kindNames are the types in the order of their priority.
+var kindNames = []string{"schedule", "semver", "pep440", "version", "match", "edge", "ref", "raw", "sha"}
 
 var commonAttributes = []string{"type", "enable", "priority", "prefix", "suffix"}
 
@@ -66,51 +83,59 @@ func (r *Rules) parseTags(entries []entry) (faults []error) {
 			entries = append(entries, entry{input: "tags", text: text})
 		}
 	}
-	known := kinds()
 	for _, e := range entries {
-		t, err := parseTag(e, known)
+		fields, err := e.fields()
 		if err != nil {
 			faults = append(faults, err)
 			continue
 		}
-		r.warnUnknown(t, known[t.kind])
-		r.tags = append(r.tags, t)
+		t, wrong := r.parseTag(e, fields)
+		faults = append(faults, wrong...)
+		r.common.tags = append(r.common.tags, t)
 	}
-	sortByPriority(r.tags)
+	sortByPriority(r.common.tags)
 	return faults
 }
 
-func parseTag(e entry, known map[string]kindOf) (tagRule, error) {
-	fields, err := e.fields()
-	if err != nil {
-		return tagRule{}, err
-	}
-	t := tagRule{entry: e, kind: "raw", attributes: map[string]string{}}
+// parseTag reads a rule, and finds all that is wrong with it.
+func (r *Rules) parseTag(e entry, fields []field) (t tagRule, faults []error) {
+	t = tagRule{entry: e, kind: "raw", attributes: map[string]string{}, columns: map[string]int{}}
 	for _, f := range fields {
-		key, value := "value", f
-		if i := strings.Index(f, "="); i > 0 { // "=x" is a value
-			key, value = lower(trim(f[:i])), f[i+1:]
+		key, value, column := "value", f.text, f.column
+		if i := strings.Index(f.text, "="); i > 0 { // "=x" is a value
+			key, value, column = lower(trim(f.text[:i])), f.text[i+1:], f.column+i+1
 		}
-		t.attributes[key] = trim(value)
+		t.attributes[key], t.columns[key] = trim(value), column
 	}
 	if kind, ok := t.attributes["type"]; ok {
 		t.kind = kind
 	}
-	kind, ok := known[t.kind]
+	kind, ok := kinds()[t.kind]
 	if !ok {
-		return tagRule{}, e.fault("Unknown tag type attribute: %s", t.kind).WithHint("one of schedule, semver, pep440, match, edge, ref, raw, sha")
+		return t, []error{t.unknownType()}
 	}
 	if _, given := t.attributes[kind.require]; kind.require != "" && !given { // an empty one is given
-		return tagRule{}, e.fault("Missing %s attribute for %s", kind.require, e.text)
+		faults = append(faults, t.fault(0, "Missing %s attribute for %s", kind.require, e.text).
+			WithHint("type=%s has the attributes %s", t.kind, strings.Join(append(slices.Clone(kind.attributes), commonAttributes[1:]...), ", ")))
 	}
 	t.setDefaults(kind)
 	if kind.check != nil {
-		if err := kind.check(t); err != nil {
-			return tagRule{}, err
+		if err := kind.check(r, t); err != nil {
+			faults = append(faults, err)
 		}
 	}
 	t.priority = number(t.attributes["priority"])
-	return t, nil
+	r.warnUnknown(t, kind)
+	return t, faults
+}
+
+func (t tagRule) unknownType() error {
+	fault := t.fault(t.columns["type"], "Unknown tag type attribute: %s", t.kind)
+	hint := "one of " + strings.Join(kindNames, ", ")
+	if near := errdefs.Nearest(t.kind, kindNames); near != "" {
+		hint = fmt.Sprintf("did you mean %q? %s", near, hint)
+	}
+	return fault.WithHint("%s", hint)
 }
 
 func (t tagRule) setDefaults(kind kindOf) {
@@ -150,131 +175,70 @@ func (r *Rules) warnUnknown(t tagRule, kind kindOf) {
 	}
 }
 
-func checkMatch(t tagRule) error {
+func checkMatch(_ *Rules, t tagRule) error {
 	if math.IsNaN(number(t.attributes["group"])) {
-		return t.fault("Invalid match group for %s", t.text).WithHint("group is a number")
+		return t.fault(t.columns["group"], "Invalid match group for %s", t.text).WithHint("group is a number")
 	}
 	return nil
 }
 
-func checkRef(t tagRule) error {
-	switch t.attributes["event"] {
-	case "branch", "tag", "pr":
-		return nil
+func checkRef(r *Rules, t tagRule) error {
+	event, given := t.attributes["event"]
+	switch {
+	case !given && r.options.Extended:
+	case !given:
+		return t.fault(0, "Missing event attribute for %s", t.text).
+			WithHint("event is branch, tag or pr; with the input extended a rule without one takes whichever there is")
+	case event != "branch" && event != "tag" && event != "pr":
+		return t.fault(t.columns["event"], "Invalid event for %s", t.text).WithHint("event is branch, tag or pr")
 	}
-	return t.fault("Invalid event for %s", t.text).WithHint("event is branch, tag or pr")
+	return checkSwitch(t, "queue")
 }
 
-func checkSHA(t tagRule) error {
+func checkBuild(_ *Rules, t tagRule) error { return checkSwitch(t, "build") }
+
+// checkSwitch refuses an attribute that is neither true nor false.
+func checkSwitch(t tagRule, key string) error {
+	switch t.attributes[key] {
+	case "", "true", "false":
+		return nil
+	}
+	return t.fault(t.columns[key], "%s is %q", key, t.attributes[key]).WithHint("%s is true or false", key)
+}
+
+func checkSHA(_ *Rules, t tagRule) error {
 	switch t.attributes["format"] {
 	case "short", "long":
 		return nil
 	}
-	return t.fault("Invalid format for %s", t.text).WithHint("format is short or long")
-}
-
-// evaluation is rules on their way through facts.
-type evaluation struct {
-	facts   Facts
-	rules   Rules
-	globals map[string]any
-	result  Result
-
-	latest bool
-}
-
-// Tag evaluates the tag rules: Version, Images, Tags, Levels and Warnings of a
-// Result.
-func (r Rules) Tag(f Facts) (Result, error) {
-	x := &evaluation{facts: f, rules: r}
-	x.globals = x.expressions()
-	x.result = Result{Images: r.enabledImages(), Levels: r.levels, Warnings: slices.Clone(r.warnings), Notes: slices.Clone(r.notes), Tags: []Tag{}}
-	known := kinds()
-	for _, t := range r.tags {
-		if err := x.rule(t, known[t.kind]); err != nil {
-			return Result{}, wrap(t.entry, err)
-		}
-	}
-	if len(x.result.Tags) == 0 {
-		x.warnf("No Docker image version has been generated. Check tags input.")
-		x.warnf("No Docker tag has been generated. Check tags input.")
-		return x.result, nil
-	}
-	x.result.Version = x.result.Tags[0].Name
-	if x.latest {
-		x.add(x.valid(r.flavor.latestTag()), true)
-	}
-	return x.result, nil
-}
-
-func (x *evaluation) warnf(format string, args ...any) {
-	x.result.Warnings = append(x.result.Warnings, fmt.Sprintf(format, args...))
-}
-
-// rule evaluates one rule.
-func (x *evaluation) rule(t tagRule, kind kindOf) error {
-	enabled, err := x.render(t.attributes["enable"], x.globals)
-	if err != nil {
-		return err
-	}
-	switch enabled {
-	case "true":
-	case "false":
-		return nil
-	default:
-		return t.fault("Invalid value for enable attribute: %s", enabled).WithHint("enable is true or false, or an expression that gives one")
-	}
-	v, ok, err := kind.apply(x, t)
-	if err != nil || !ok {
-		return err
-	}
-	name, err := x.decorate(t, v.text)
-	if err != nil || name == "" {
-		return err
-	}
-	first := len(x.result.Tags) == 0
-	if name = x.valid(sanitize(name)); name == "" {
-		return nil
-	}
-	x.add(name, v.moving)
-	if first {
-		x.latest = v.latest
-		if x.rules.flavor.latest != "auto" {
-			x.latest = x.rules.flavor.latest == "true"
-		}
-	}
-	return nil
-}
-
-// add takes a tag, unless it is there.
-func (x *evaluation) add(name string, moving bool) {
-	if name == "" || slices.ContainsFunc(x.result.Tags, func(t Tag) bool { return t.Name == name }) {
-		return
-	}
-	x.result.Tags = append(x.result.Tags, Tag{Name: name, Moving: moving})
+	return t.fault(t.columns["format"], "Invalid format for %s", t.text).WithHint("format is short or long")
 }
 
 // decorate adds prefix and suffix: the rule's own where it has them, even empty
 // ones, else the flavor's.
-func (x *evaluation) decorate(t tagRule, text string) (string, error) {
-	prefix, err := x.affix(t, "prefix", x.rules.flavor.prefix)
+func (x *evaluation) decorate(t tagRule, v verdict) (string, error) {
+	common := x.set.flavor.prefix
+	if v.prefix != "" {
+		common = v.prefix
+	}
+	prefix, err := x.affix(t, "prefix", common)
 	if err != nil {
 		return "", err
 	}
-	suffix, err := x.affix(t, "suffix", x.rules.flavor.suffix)
+	suffix, err := x.affix(t, "suffix", x.set.flavor.suffix)
 	if err != nil {
 		return "", err
 	}
-	return prefix + text + suffix, nil
+	return prefix + v.text + suffix, nil
 }
 
 func (x *evaluation) affix(t tagRule, key, common string) (string, error) {
-	if own, ok := t.attributes[key]; ok {
-		return x.render(own, x.globals)
+	if _, ok := t.attributes[key]; ok {
+		return x.attribute(t, key)
 	}
 	text, err := x.render(common, x.globals)
 	if err != nil {
-		return "", wrap(x.rules.flavor.entry, err)
+		return "", wrap(x.set.flavor.entry, 0, err)
 	}
 	return text, nil
 }
@@ -297,7 +261,7 @@ var fallbackTag = regexp.MustCompile(`^sha(?:256-[0-9a-f]{64}|512-[0-9a-f]{128})
 func (x *evaluation) valid(name string) string {
 	tag := strings.TrimLeft(name, ".-")
 	if len(tag) > tagCap {
-		tag = tag[:tagCap]
+		tag = x.cut(tag)
 	}
 	switch {
 	case fallbackTag.MatchString(tag):
@@ -306,7 +270,7 @@ func (x *evaluation) valid(name string) string {
 	case tag == name:
 	case tag == "":
 		x.warnf("tag %q: left out, since a tag begins with a letter, a digit or an underscore", name)
-	case strings.HasPrefix(name, tag):
+	case len(name) > tagCap:
 		x.warnf("tag %q: cut to %q, since a tag has at most %d characters", name, tag, tagCap)
 	default:
 		x.warnf("tag %q: made %q, since a tag begins with a letter, a digit or an underscore", name, tag)
@@ -314,14 +278,27 @@ func (x *evaluation) valid(name string) string {
 	return tag
 }
 
-// wrap gives an error its input and line where it has none.
-func wrap(e entry, err error) error {
+// hashLength is how many characters of a hash end a name that is cut.
+const hashLength = 8
+
+// cut makes a name as short as a tag may be. With its hash at the end it is
+// the same for the same name, and another for one that differs beyond the cut.
+func (x *evaluation) cut(name string) string {
+	if !x.rules.options.HashLongTags {
+		return name[:tagCap]
+	}
+	sum := sha256.Sum256([]byte(name))
+	return name[:tagCap-hashLength-1] + "-" + hex.EncodeToString(sum[:])[:hashLength]
+}
+
+// wrap gives an error its input, line and column where it has none.
+func wrap(e entry, column int, err error) error {
 	var placed *errdefs.Error
 	if errors.As(err, &placed) {
 		return err
 	}
 	if e.line == 0 {
-		return e.fault("%w in %s", err, e.text)
+		return e.fault(column, "%w in %s", err, e.text)
 	}
-	return e.fault("%w", err)
+	return e.fault(column, "%w", err)
 }

@@ -1,8 +1,11 @@
 package meta
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -11,38 +14,112 @@ import (
 	"github.com/hullwright/hullwright/internal/meta/handlebars"
 )
 
-// subject is the text that a version or match rule looks at: its value, or the
-// git tag. ok is false where there is none.
-func (x *evaluation) subject(t tagRule) (text string, ok bool, err error) {
-	if value := t.attributes["value"]; value != "" {
-		text, err = x.render(value, x.globals)
-		return text, err == nil, err
-	}
-	ref := string(x.facts.Ref)
-	if !strings.HasPrefix(ref, "refs/tags/") {
-		return "", false, nil
-	}
-	return strings.TrimPrefix(ref, "refs/tags/"), true, nil
+// version is a version as a rule reads it.
+type version struct {
+	raw, plain string // as it was found, and what {{version}} gives
+	numbers    []float64
+	prerelease bool
+	names      map[string]any // what a pattern may name
 }
 
-// version is the subject of a version rule after its match attribute.
-func (x *evaluation) version(t tagRule) (text string, ok bool, err error) {
-	text, ok, err = x.subject(t)
-	if err != nil || !ok {
-		return "", false, err
-	}
-	if pattern := t.attributes["match"]; pattern != "" {
-		found, matched, err := matchVersion(pattern, text)
-		if err != nil {
-			return "", false, err
+// compare is -1, 0 or 1 as v is lower than, equal to or higher than w. What is
+// missing is 0, and all prereleases of a version are the same.
+func (v version) compare(w version) int {
+	for i := range max(len(v.numbers), len(w.numbers)) {
+		var a, b float64
+		if i < len(v.numbers) {
+			a = v.numbers[i]
 		}
-		if matched {
+		if i < len(w.numbers) {
+			b = w.numbers[i]
+		}
+		if c := cmp.Compare(a, b); c != 0 {
+			return c
+		}
+	}
+	switch {
+	case v.prerelease && !w.prerelease:
+		return -1
+	case w.prerelease && !v.prerelease:
+		return 1
+	}
+	return 0
+}
+
+// subject is the text that a version or match rule looks at: its value, or the
+// git tag. none is the reason where there is no text.
+func (x *evaluation) subject(t tagRule) (text, none string, err error) {
+	if t.attributes["value"] != "" {
+		text, err = x.attribute(t, "value")
+		return text, "", err
+	}
+	tag, ok := strings.CutPrefix(string(x.facts.Ref), "refs/tags/")
+	if !ok {
+		return "", "the event is not on a git tag, and the rule has no value", nil
+	}
+	return tag, "", nil
+}
+
+// matched is a subject after the rule's match attribute.
+func (x *evaluation) matched(t tagRule, text string) (string, error) {
+	if pattern := t.attributes["match"]; pattern != "" {
+		found, ok, err := matchVersion(pattern, text)
+		if err != nil {
+			return "", wrap(t.entry, t.columns["match"], err)
+		}
+		if ok {
 			text = found
 		} else {
 			x.warnf("%s does not match %s.", pattern, text)
 		}
 	}
-	return strings.ReplaceAll(text, "/", "-"), true, nil
+	return strings.ReplaceAll(text, "/", "-"), nil
+}
+
+// applyVersion is how all rules that read versions apply. complaint is the
+// warning about a text that is none.
+func applyVersion(complaint string) func(*evaluation, tagRule) (verdict, error) {
+	return func(x *evaluation, t tagRule) (verdict, error) {
+		text, none, err := x.subject(t)
+		if err != nil || none != "" {
+			return verdict{skip: none}, err
+		}
+		if text, err = x.matched(t, text); err != nil {
+			return verdict{}, err
+		}
+		v, ok := kinds()[t.kind].parse(t, text)
+		if !ok {
+			x.warnf(complaint, text)
+			return skip("%q is not a version for type=%s", text, t.kind), nil
+		}
+		return x.versioned(t, v)
+	}
+}
+
+// versioned renders a version rule's pattern. A prerelease is given whole,
+// whatever the pattern asks for: 1.2 must not move to 1.2.3-rc.1.
+func (x *evaluation) versioned(t tagRule, v version) (verdict, error) {
+	if v.prerelease {
+		if rawPattern(t.attributes["pattern"]) {
+			return verdict{text: v.raw}, nil
+		}
+		return verdict{text: v.plain}, nil
+	}
+	text, err := x.attributeIn(t, "pattern", v.names)
+	var missing *missingPart
+	if errors.As(err, &missing) {
+		return skip("%s %v", v.plain, missing), nil
+	}
+	if err != nil {
+		return verdict{}, err
+	}
+	moving := !strings.Contains(text, v.plain) && !strings.Contains(text, v.raw)
+	if moving && x.rules.options.Guard {
+		if higher := x.higher(t, v, text); higher != "" {
+			return skip("%s is higher and has it", higher), nil
+		}
+	}
+	return verdict{text: text, latest: true, moving: moving}, nil
 }
 
 // largestNumber is JavaScript's largest safe integer; its semver takes no
@@ -61,26 +138,26 @@ func parseSemver(s string) (*semver.Version, bool) {
 	return v, true
 }
 
-func applySemver(x *evaluation, t tagRule) (verdict, bool, error) {
-	text, ok, err := x.version(t)
-	if err != nil || !ok {
-		return verdict{}, false, err
-	}
+// readSemver reads a version for type=semver. With build=true the build
+// metadata is part of it; a tag has a hyphen for the plus sign.
+func readSemver(t tagRule, text string) (version, bool) {
 	v, ok := parseSemver(text)
 	if !ok {
-		x.warnf("%s is not a valid semver. More info: https://semver.org/", text)
-		return verdict{}, false, nil
+		return version{}, false
 	}
 	plain := fmt.Sprintf("%d.%d.%d", v.Major(), v.Minor(), v.Patch())
 	if v.Prerelease() != "" {
 		plain += "-" + v.Prerelease()
 	}
-	names := map[string]any{
-		"raw": text, "version": plain, "loose": true,
-		"major": float64(v.Major()), "minor": float64(v.Minor()), "patch": float64(v.Patch()),
-		"prerelease": identifiers(v.Prerelease()), "build": identifiers(v.Metadata()),
+	if v.Metadata() != "" && t.attributes["build"] == "true" {
+		plain += "+" + v.Metadata()
 	}
-	return x.versioned(t, names, v.Prerelease() != "")
+	numbers := []float64{float64(v.Major()), float64(v.Minor()), float64(v.Patch())}
+	return version{raw: text, plain: plain, numbers: numbers, prerelease: v.Prerelease() != "", names: map[string]any{
+		"raw": text, "version": plain, "loose": true,
+		"major": numbers[0], "minor": numbers[1], "patch": numbers[2],
+		"prerelease": identifiers(v.Prerelease()), "build": identifiers(v.Metadata()),
+	}}, true
 }
 
 func identifiers(s string) []any {
@@ -91,20 +168,6 @@ func identifiers(s string) []any {
 		}
 	}
 	return list
-}
-
-// versioned renders a version rule's pattern. A prerelease is given whole,
-// whatever the pattern asks for: 1.2 must not move to 1.2.3-rc.1.
-func (x *evaluation) versioned(t tagRule, names map[string]any, prerelease bool) (verdict, bool, error) {
-	pattern, raw, plain := t.attributes["pattern"], names["raw"].(string), names["version"].(string)
-	if prerelease {
-		if rawPattern(pattern) {
-			return verdict{text: raw}, true, nil
-		}
-		return verdict{text: plain}, true, nil
-	}
-	text, err := x.render(pattern, names)
-	return verdict{text: text, latest: true, moving: !strings.Contains(text, plain) && !strings.Contains(text, raw)}, err == nil, err
 }
 
 // rawPattern is whether a pattern is {{raw}} and nothing else.
@@ -127,6 +190,7 @@ var pep440Form = regexp.MustCompile(`(?i)^v?(?:([0-9]+)!)?([0-9]+(?:\.[0-9]+)*)`
 // pep440 is a Python version. Its numbers are JavaScript's: beyond 2^53 they
 // are rounded, as in the tags that are out there.
 type pep440 struct {
+	epoch      float64
 	release    []float64
 	clean      string
 	prerelease bool // a pre-, post- or development release
@@ -139,8 +203,8 @@ func parsePEP440(s string) (pep440, bool) {
 	}
 	var v pep440
 	var b strings.Builder
-	if epoch := integer(m[1]); epoch != 0 {
-		b.WriteString(handlebars.Number(epoch) + "!")
+	if v.epoch = integer(m[1]); v.epoch != 0 {
+		b.WriteString(handlebars.Number(v.epoch) + "!")
 	}
 	for i, part := range strings.Split(m[2], ".") {
 		if i > 0 {
@@ -199,17 +263,14 @@ func localVersion(local string) string {
 	return strings.Join(parts, ",")
 }
 
-func applyPEP440(x *evaluation, t tagRule) (verdict, bool, error) {
-	text, ok, err := x.version(t)
-	if err != nil || !ok {
-		return verdict{}, false, err
-	}
+// readPEP440 reads a version for type=pep440.
+func readPEP440(_ tagRule, text string) (version, bool) {
 	v, ok := parsePEP440(text)
 	if !ok {
-		x.warnf("%s does not conform to PEP 440. More info: https://www.python.org/dev/peps/pep-0440", text)
-		return verdict{}, false, nil
+		return version{}, false
 	}
-	release := append(v.release, 0, 0, 0)
-	names := map[string]any{"raw": text, "version": v.clean, "major": release[0], "minor": release[1], "patch": release[2]}
-	return x.versioned(t, names, v.prerelease)
+	release := append(slices.Clone(v.release), 0, 0, 0)
+	return version{raw: text, plain: v.clean, numbers: append([]float64{v.epoch}, v.release...), prerelease: v.prerelease, names: map[string]any{
+		"raw": text, "version": v.clean, "major": release[0], "minor": release[1], "patch": release[2],
+	}}, true
 }

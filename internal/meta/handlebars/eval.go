@@ -37,6 +37,7 @@ type scope struct {
 	block    map[string]any // block parameters
 	outer    *scope         // for block parameters
 	partials map[string]*inline
+	helpers  map[string]Func
 	depth    int // of partials that call each other
 }
 
@@ -216,6 +217,9 @@ func (s *scope) helper(path *pathExpr, c call) (any, error) {
 			return nil, nil
 		case "if", "unless", "with", "each":
 			return nil, fmt.Errorf("%s needs a block: {{#%s x}}…{{/%s}}", path.parts[0], path.parts[0], path.parts[0])
+		}
+		if f, ok := s.helpers[path.parts[0]]; ok && len(args)+len(hash) > 0 {
+			return f(Call{Args: args, Hash: hash})
 		}
 	}
 	switch v := s.path(path).(type) {

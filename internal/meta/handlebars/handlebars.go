@@ -71,9 +71,15 @@ func (t *Template) Name() string {
 // Render evaluates a template. Errors are those of functions, and of names that
 // are called and are none.
 func (t *Template) Render(context map[string]any) (string, error) {
+	return t.RenderWith(nil, context)
+}
+
+// RenderWith is Render with helpers, which are known everywhere in a template
+// and not only where a context has them. Without arguments a name is no helper.
+func (t *Template) RenderWith(helpers map[string]Func, context map[string]any) (string, error) {
 	root := &frame{values: map[string]any{"root": context}}
 	r := &renderer{}
-	s := &scope{depths: []any{context}, data: root, partials: map[string]*inline{}}
+	s := &scope{depths: []any{context}, data: root, helpers: helpers, partials: map[string]*inline{}}
 	if err := r.program(t.root, s); err != nil {
 		return "", err
 	}

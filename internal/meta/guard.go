@@ -1,0 +1,117 @@
+package meta
+
+import (
+	"fmt"
+	"strings"
+)
+
+// higher is a version that is higher than v and for which the rule gives the
+// same text, empty where there is none: 1.2 stays with 1.2.9 when 1.2.3 is
+// built again.
+func (x *evaluation) higher(t tagRule, v version, text string) string {
+	for _, other := range x.others(t) {
+		if other.prerelease || other.compare(v) <= 0 {
+			continue
+		}
+		if same, err := x.render(t.attributes["pattern"], other.names); err == nil && same == text {
+			return other.raw
+		}
+	}
+	return ""
+}
+
+// others are the versions that are there, as a rule reads them. What its match
+// attribute does not fit is something else's version.
+func (x *evaluation) others(t tagRule) []version {
+	parse := kinds()[t.kind].parse
+	var others []version
+	for _, name := range x.facts.Versions {
+		if pattern := t.attributes["match"]; pattern != "" {
+			found, ok, err := matchVersion(pattern, name)
+			if err != nil || !ok {
+				continue
+			}
+			name = found
+		}
+		if v, ok := parse(t, strings.ReplaceAll(name, "/", "-")); ok {
+			others = append(others, v)
+		}
+	}
+	return others
+}
+
+// holdLatest is why this event may not have latest, empty where it may. Events
+// that are about no version are free to.
+func (x *evaluation) holdLatest() string {
+	if !x.rules.options.Guard && !x.set.flavor.noPrerelease {
+		return ""
+	}
+	v, others, ok := x.built()
+	if x.set.flavor.noPrerelease && (ok && v.prerelease || x.prerelease() != "") {
+		return "it is a prerelease, and the flavor says prerelease-latest=false"
+	}
+	if !ok || !x.rules.options.Guard {
+		return ""
+	}
+	highest := v
+	for _, other := range others {
+		if !other.prerelease && other.compare(highest) > 0 {
+			highest = other
+		}
+	}
+	if highest.compare(v) > 0 {
+		return fmt.Sprintf("%s is higher", highest.raw)
+	}
+	return ""
+}
+
+// built is the version that is built, and those that it is compared with: as
+// the first version rule that applies reads them, else as they stand in the
+// git tags of the same prefix.
+func (x *evaluation) built() (v version, others []version, ok bool) {
+	known := kinds()
+	for _, t := range x.set.tags {
+		parse := known[t.kind].parse
+		if parse == nil {
+			continue
+		}
+		x.quiet(func() {
+			if enabled, err := x.attribute(t, "enable"); err != nil || enabled != "true" {
+				return
+			}
+			text, none, err := x.subject(t)
+			if err != nil || none != "" {
+				return
+			}
+			if text, err = x.matched(t, text); err == nil {
+				v, ok = parse(t, text)
+			}
+		})
+		if ok {
+			return v, x.others(t), true
+		}
+	}
+	prefix, v, ok := tagVersion(cut(string(x.facts.Ref), "refs/tags/"))
+	if !ok {
+		return version{}, nil, false
+	}
+	for _, name := range x.facts.Versions {
+		if before, other, isVersion := tagVersion(name); isVersion && before == prefix {
+			others = append(others, other)
+		}
+	}
+	return v, others, true
+}
+
+// prerelease is what the git tag says after its version (rc.1), or
+// "prerelease" where the forge calls the release one; else it is empty.
+func (x *evaluation) prerelease() string {
+	if _, v, ok := tagVersion(cut(string(x.facts.Ref), "refs/tags/")); ok && v.prerelease {
+		return v.names["suffix"].(string)
+	}
+	release, _ := x.facts.Event.Payload["release"].(map[string]any)
+	if ticked, _ := release["prerelease"].(bool); ticked {
+		return "prerelease"
+	}
+	return ""
+}
