@@ -67,7 +67,7 @@ func testRecorded(t *testing.T, provider, file string) {
 	if r.Payload != nil {
 		environ["GITHUB_EVENT_PATH"] = writePayload(t, r.Payload)
 	}
-	p, err := ci.Detect(ci.Host{Environ: environ, Stdout: io.Discard, Stderr: io.Discard, Dir: dir}, "")
+	p, err := ci.Detect(ci.Host{Environ: environ, Stdout: io.Discard, Stderr: io.Discard, Dir: dir}, environ["HULLWRIGHT_PROVIDER"])
 	if err != nil {
 		t.Fatal(err)
 	}

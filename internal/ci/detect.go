@@ -34,8 +34,22 @@ var providers = []struct {
 	detect func(environ map[string]string) bool
 	make   func(Host) Provider
 }{
+	{"forgejo", onForgejo, newForgejo},
+	{"gitea", onGitea, newGitea},
 	{"github", onGitHub, newGitHub},
 	{"gitlab", onGitLab, newGitLab},
+	{"circleci", onCircleCI, newCircleCI},
+	{"buildkite", onBuildkite, newBuildkite},
+	{"azure", onAzure, newAzure},
+	{"bitbucket", onBitbucket, newBitbucket},
+	{"woodpecker", onWoodpecker, newWoodpecker},
+	{"drone", onDrone, newDrone},
+	{"travis", onTravis, newTravis},
+	{"teamcity", onTeamCity, newTeamCity},
+	{"codebuild", onCodeBuild, newCodeBuild},
+	{"jenkins", onJenkins, newJenkins},
+	{"cloudbuild", onCloudBuild, newCloudBuild},
+	{"tekton", onTekton, newTekton},
 	{"git", func(map[string]string) bool { return true }, newGit},
 }
 

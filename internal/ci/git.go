@@ -31,7 +31,7 @@ func (g *git) Event(ctx context.Context) (Event, error) {
 	e := Event{Provider: g.Name(), Name: "local", Workspace: g.host.Dir}
 	head, err := Head(ctx, g.host)
 	var unnamed *unnamedHead
-	if err != nil && !errors.As(err, &unnamed) {
+	if err != nil && !errors.As(err, &unnamed) && g.host.Environ["HULLWRIGHT_SHA"] == "" {
 		return Event{}, err
 	}
 	e.Ref, e.SHA, e.HeadSHA, e.CommitTime = head.Ref, head.SHA, head.SHA, head.CommitTime
@@ -48,6 +48,9 @@ func (g *git) Event(ctx context.Context) (Event, error) {
 	e.Repository = g.repository(ctx)
 	if u, _, ok := strings.Cut(strings.TrimPrefix(e.Repository.URL, "https://"), "/"); ok {
 		e.ServerURL = "https://" + u
+	}
+	if err := e.give(g.host.Environ); err != nil {
+		return Event{}, err
 	}
 	return e, nil
 }
@@ -66,7 +69,7 @@ func (g *git) repository(ctx context.Context) Repository {
 		r.Name = filepath.Base(top)
 	}
 	if r.Slug != "" {
-		r.Name = r.Slug[strings.LastIndex(r.Slug, "/")+1:]
+		r.Name = lastSegment(r.Slug)
 	}
 	if head, err := runGit(ctx, g.host, "symbolic-ref", "--quiet", "refs/remotes/origin/HEAD"); err == nil {
 		r.DefaultBranch = strings.TrimPrefix(head, "refs/remotes/origin/")

@@ -16,14 +16,18 @@ import (
 // larger one whole.
 const summaryCap = 1 << 20
 
-// github is GitHub Actions, and act.
-type github struct{ host Host }
+// github is GitHub Actions, and act. Gitea's and Forgejo's Actions speak as it
+// does, but for what gitea.go says.
+type github struct {
+	host Host
+	name string
+}
 
 func onGitHub(environ map[string]string) bool { return environ["GITHUB_ACTIONS"] == "true" }
 
-func newGitHub(h Host) Provider { return &github{host: h} }
+func newGitHub(h Host) Provider { return &github{host: h, name: "github"} }
 
-func (g *github) Name() string { return "github" }
+func (g *github) Name() string { return g.name }
 
 var shaForm = regexp.MustCompile(`^[0-9a-f]{40}([0-9a-f]{24})?$`)
 
@@ -57,6 +61,9 @@ func (g *github) Event(context.Context) (Event, error) {
 	e.BaseRef = strings.TrimPrefix(text(e.Payload, "base_ref"), "refs/heads/")
 	e.JobURL = g.jobURL(e)
 	e.CommitTime, _ = e.CommitTimeAt(e.SHA)
+	if err := e.give(env); err != nil {
+		return Event{}, err
+	}
 	return e, nil
 }
 
@@ -92,7 +99,7 @@ func (g *github) repository(e Event) (Repository, error) {
 		return Repository{}, errdefs.New(errdefs.BadInput, "GITHUB_REPOSITORY is %q, but the event payload is of %q", r.Slug, told).
 			WithHint("the payload does not belong to this run: check what GITHUB_EVENT_PATH points to")
 	}
-	r.Name = first(payload("name"), r.Slug[strings.LastIndex(r.Slug, "/")+1:])
+	r.Name = first(payload("name"), lastSegment(r.Slug))
 	r.URL = withoutUser(payload("html_url"))
 	if r.URL == "" && e.ServerURL != "" && r.Slug != "" {
 		r.URL = e.ServerURL + "/" + r.Slug
@@ -232,6 +239,11 @@ func (g *github) fileCommand(variable, name, value string) error {
 		return err
 	}
 	path := g.host.Environ[variable]
+	if path == "" { // Gitea and Forgejo may have names of their own beside
+		for _, forge := range []string{"GITEA_", "FORGEJO_"} {
+			path = first(path, g.host.Environ[strings.Replace(variable, "GITHUB_", forge, 1)])
+		}
+	}
 	if path == "" {
 		return errdefs.New(errdefs.Environment, "output %s: %s is not set", name, variable).
 			WithHint("off GitHub, give --provider git")
@@ -247,7 +259,7 @@ func (g *github) fileCommand(variable, name, value string) error {
 func (g *github) Mask(value string) {
 	g.host.redact(value)
 	for _, line := range maskLines(value) {
-		fmt.Fprintf(g.host.Stderr, "::add-mask::%s\n", escapeData(line))
+		g.host.maskCommand("::add-mask::" + escapeData(line) + "\n")
 	}
 }
 

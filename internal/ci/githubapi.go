@@ -56,7 +56,8 @@ func (g *github) Describe(ctx context.Context, e Event, token string) (Repositor
 	return r, nil
 }
 
-// CommitTime asks GET /repos/{owner}/{repo}/commits/{sha}.
+// CommitTime asks GET /repos/{owner}/{repo}/commits/{sha}, on Gitea and Forgejo
+// .../git/commits/{sha}.
 func (g *github) CommitTime(ctx context.Context, e Event, sha, token string) (time.Time, error) {
 	var answer struct {
 		Commit struct {
@@ -65,7 +66,11 @@ func (g *github) CommitTime(ctx context.Context, e Event, sha, token string) (ti
 			} `json:"committer"`
 		} `json:"commit"`
 	}
-	if err := g.get(ctx, &answer, token, e.Repository.Slug, "/commits/"+url.PathEscape(sha)); err != nil {
+	path := "/commits/"
+	if g.name != "github" {
+		path = "/git/commits/"
+	}
+	if err := g.get(ctx, &answer, token, e.Repository.Slug, path+url.PathEscape(sha)); err != nil {
 		return time.Time{}, err
 	}
 	return ParseTime(answer.Commit.Committer.Date)
@@ -80,7 +85,7 @@ func (g *github) get(ctx context.Context, answer any, token, slug, path string) 
 	}
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
-	base := strings.TrimRight(first(g.host.Environ["GITHUB_API_URL"], "https://api.github.com"), "/")
+	base := g.apiURL()
 	address := base + "/repos/" + url.PathEscape(owner) + "/" + url.PathEscape(repo) + path
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
@@ -107,6 +112,15 @@ func (g *github) get(ctx context.Context, answer any, token, slug, path string) 
 		return errdefs.New(errdefs.Environment, "%s: %w", address, err)
 	}
 	return nil
+}
+
+// apiURL is the API's address. A forge's token must never go to GitHub.
+func (g *github) apiURL() string {
+	base := g.host.Environ["GITHUB_API_URL"]
+	if base == "" && g.name != "github" {
+		base = strings.TrimRight(g.host.Environ["GITHUB_SERVER_URL"], "/") + "/api/v1"
+	}
+	return strings.TrimRight(first(base, "https://api.github.com"), "/")
 }
 
 // apiError gives the API's own words.

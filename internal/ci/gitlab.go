@@ -73,6 +73,9 @@ func (g *gitlab) Event(context.Context) (Event, error) {
 	}
 	e.Ref = g.ref()
 	e.Kind = g.kind(e)
+	if err := e.give(env); err != nil {
+		return Event{}, err
+	}
 	return e, nil
 }
 

@@ -303,7 +303,20 @@ func TestDetect(t *testing.T) {
 		{"GITHUB_ACTIONS=false", "", "git"},
 		{"GITLAB_CI=true", "", "gitlab"},
 		{"GITLAB_CI=false CI_SERVER=yes", "", "gitlab"},
-		{"CI_COMMIT_SHA=x CI_COMMIT_BRANCH=y DRONE=true", "", "git"}, // Drone speaks some of GitLab
+		{"CI=true", "", "git"},
+		{"CI_COMMIT_SHA=x CI_COMMIT_BRANCH=y", "", "git"},
+		{"CI_COMMIT_SHA=x CI_COMMIT_BRANCH=y DRONE=true", "", "drone"}, // Drone and Woodpecker speak some of GitLab
+		{"CI=woodpecker CI_COMMIT_SHA=x", "", "woodpecker"},
+		{"FORGEJO_ACTIONS=true GITEA_ACTIONS=true GITHUB_ACTIONS=true", "", "forgejo"},
+		{"GITEA_ACTIONS=true GITHUB_ACTIONS=true", "", "gitea"},
+		{"TF_BUILD=True", "", "azure"},
+		{"JENKINS_URL=x", "", "git"},
+		{"JENKINS_URL=x BUILD_ID=1", "", "jenkins"},
+		{"JENKINS_HOME=x BUILD_ID=1", "", "jenkins"},
+		{"BUILD_ID=1", "", "git"},
+		{"JENKINS_URL=x BUILD_ID=1 GITHUB_ACTIONS=true", "", "github"}, // a runner on a Jenkins agent
+		{"JENKINS_URL=x BUILD_ID=1 BUILDKITE=true", "", "buildkite"},
+		{"BUILDER_OUTPUT=/o", "tekton", "tekton"},
 		{"GITHUB_ACTIONS=true", "gitlab", "gitlab"},
 		{"GITLAB_CI=true", "git", "git"},
 	} {

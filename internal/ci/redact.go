@@ -90,6 +90,25 @@ func (r *Redactor) match(text []byte) (length int, partial bool) {
 	return length, partial
 }
 
+// raw writes text with nothing hidden: the command that tells a CI system of a
+// secret must hold it.
+func (r *Redactor) raw(text string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.drain(true) == nil {
+		io.WriteString(r.w, text)
+	}
+}
+
+// maskCommand writes a command that holds a secret to the log.
+func (h Host) maskCommand(text string) {
+	if r, ok := h.Stderr.(*Redactor); ok {
+		r.raw(text)
+		return
+	}
+	io.WriteString(h.Stderr, text)
+}
+
 // redact tells the host's streams to hide a value, where they can.
 func (h Host) redact(value string) {
 	for _, w := range []io.Writer{h.Stdout, h.Stderr} {

@@ -43,7 +43,7 @@ type Output struct {
 
 // Common are the inputs that every verb has. A verb's options embed it.
 type Common struct {
-	Provider    string `env:"PROVIDER" help:"CI system to take the event from and to give outputs to; found from the environment where not given." choices:"github gitlab git"`
+	Provider    string `env:"PROVIDER" help:"CI system to take the event from and to give outputs to; found from the environment where not given." choices:"forgejo gitea github gitlab circleci buildkite azure bitbucket woodpecker drone travis teamcity codebuild jenkins cloudbuild tekton git"`
 	OutputsFile string `env:"OUTPUTS-FILE" placeholder:"FILE" help:"File that receives all outputs as one JSON object."`
 	DotenvFile  string `env:"DOTENV-FILE" placeholder:"FILE" help:"File that receives the outputs as KEY=value lines; on GitLab hullwright.env by default, for artifacts:reports:dotenv."`
 }
