@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/hullwright/hullwright/internal/ci"
@@ -42,8 +45,53 @@ func gather(ctx context.Context, env *cli.Env, o Options, rules meta.Rules) (met
 	if err != nil {
 		return meta.Facts{}, err
 	}
+	if err := fromHistory(ctx, env, o, rules, &facts); err != nil {
+		return meta.Facts{}, err
+	}
 	facts.Repository, err = repository(ctx, env, o, rules, event)
 	return facts, err
+}
+
+// fromHistory asks the checkout for what only it knows, where a rule needs it.
+func fromHistory(ctx context.Context, env *cli.Env, o Options, rules meta.Rules, facts *meta.Facts) (err error) {
+	if rules.NeedsCommitCount() {
+		if facts.CommitCount, err = commitCount(ctx, env, facts.SHA); err != nil {
+			return err
+		}
+	}
+	if rules.NeedsVersions() {
+		if facts.Versions, err = gitTags(ctx, env); err != nil {
+			return err
+		}
+	}
+	facts.ImageLabels, err = dockerfileLabels(env, o.Dockerfile)
+	return err
+}
+
+// dockerfileCap is the size of the largest Dockerfile that is read.
+const dockerfileCap = 1 << 20
+
+// dockerfileLabels are the labels that a Dockerfile sets; without one, none.
+func dockerfileLabels(env *cli.Env, path string) ([]string, error) {
+	if path == "" {
+		return nil, nil
+	}
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(env.Dir, path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, errdefs.BadInputf("keep-labels-of", 0, "%w", err)
+	}
+	defer f.Close()
+	raw, err := io.ReadAll(io.LimitReader(f, dockerfileCap+1))
+	if err == nil && len(raw) > dockerfileCap {
+		err = fmt.Errorf("%s: larger than %d bytes", path, dockerfileCap)
+	}
+	if err != nil {
+		return nil, errdefs.BadInputf("keep-labels-of", 0, "%w", err)
+	}
+	return meta.DockerfileLabels(string(raw)), nil
 }
 
 // fromCheckout takes ref and commit from the repository in the working

@@ -25,9 +25,9 @@ type Options struct {
 	cli.Common
 
 	Context     string        `env:"CONTEXT" envDefault:"workflow" help:"Where ref and commit come from: workflow (the CI system's event) or git (the checkout)."`
-	Images      input.Records `env:"IMAGES" comments:"true" help:"Image names without tags, one a line; attributes: name, enable."`
+	Images      input.Records `env:"IMAGES" comments:"true" help:"Image names without tags, one a line; attributes: name, enable, bake-target, and last flavor= and tags= for what an image has of its own."`
 	Tags        input.Records `env:"TAGS" comments:"true" help:"Rules for tags, one a line, as type=semver,pattern={{version}}; by default type=schedule and type=ref for branch, tag and pr."`
-	Flavor      input.Records `env:"FLAVOR" comments:"true" help:"What all tags have in common: latest=auto, prefix=, suffix=, each with onlatest=."`
+	Flavor      input.Records `env:"FLAVOR" comments:"true" help:"What all tags have in common: latest=auto, prefix=, suffix=, each with onlatest=; prerelease-latest=false keeps prereleases from being latest."`
 	Labels      input.Lines   `env:"LABELS" comments:"true" help:"Labels to add or change, KEY=value; expressions are allowed."`
 	Annotations input.Lines   `env:"ANNOTATIONS" comments:"true" help:"Annotations to add or change, KEY=value; expressions are allowed."`
 
@@ -35,13 +35,21 @@ type Options struct {
 	SepLabels      input.Text `env:"SEP-LABELS" help:"What separates labels in the output labels; by default a line break."`
 	SepAnnotations input.Text `env:"SEP-ANNOTATIONS" help:"What separates annotations in the output annotations; by default a line break."`
 
-	BakeTarget  string        `env:"BAKE-TARGET" envDefault:"docker-metadata-action" help:"The target that the bake files define."`
+	BakeTarget  input.Lines   `env:"BAKE-TARGET" quotes:"keep" envDefault:"docker-metadata-action" help:"The targets that the bake files define, one a line."`
 	GitHubToken input.Secrets `env:"GITHUB-TOKEN" also:"GITHUB_TOKEN" help:"Token for GitHub's API, which is asked where the event does not describe the repository."`
 
 	PRHeadSHA string     `env:"PR-HEAD-SHA" also:"DOCKER_METADATA_PR_HEAD_SHA" placeholder:"true" help:"For a pull request take the commit that its author wrote, not the trial merge."`
 	ShortSHA  input.Text `env:"SHORT-SHA-LENGTH" also:"DOCKER_METADATA_SHORT_SHA_LENGTH" placeholder:"N" help:"How many characters a short commit has; by default 7."`
 	Levels    input.Text `env:"ANNOTATIONS-LEVELS" also:"DOCKER_METADATA_ANNOTATIONS_LEVELS" help:"Where annotations go, separated by commas: manifest, index, manifest-descriptor, index-descriptor; by default manifest."`
 	SetEnv    input.Text `env:"SET-OUTPUT-ENV" also:"DOCKER_METADATA_SET_OUTPUT_ENV" help:"Give outputs as DOCKER_METADATA_OUTPUT_* to the job's later steps too, where the system can; by default true."`
+
+	GuardLatest string `env:"GUARD-LATEST" envDefault:"false" choices:"false git" help:"Let latest, 1 and 1.2 move only to a version that is the highest of those that get them: false, or git (of the checkout's tags)."`
+	Extended    bool   `env:"EXTENDED" help:"Allow what docker/metadata-action refuses: lower, upper, replace, slice, split and default in expressions, and type=ref without an event."`
+	LongTags    string `env:"LONG-TAGS" envDefault:"cut" choices:"cut hash" help:"What becomes of names over 128 characters: cut, or cut with a hash of the whole at the end (hash)."`
+	Dockerfile  string `env:"KEEP-LABELS-OF" placeholder:"DOCKERFILE" help:"Leave out the generated labels that this Dockerfile sets itself."`
+
+	Mode string `env:"MODE" arg:"explain" choices:"explain" help:"With explain: print what becomes of each rule, and why, and give no outputs."`
+	Described
 }
 
 // Verb is the command.
@@ -52,6 +60,11 @@ func Verb() cli.Verb {
 		Long: `Rules say which tags an image gets on which event:
 
   hullwright metadata --images ghcr.io/acme/app --tags 'type=semver,pattern={{version}}' --tags type=sha
+
+To try rules before they are committed, with what each of them gives and why:
+
+  hullwright metadata explain --all-events --tags 'type=semver,pattern={{version}}' --tags type=sha
+  hullwright metadata explain --event pull_request --ref refs/pull/7/merge --tags type=ref,event=pr
 
 The rules, inputs and outputs are those of docker/metadata-action; docs/compatibility.md lists the differences.`,
 		Outputs: []cli.Output{
@@ -73,6 +86,9 @@ func run(ctx context.Context, env *cli.Env, o Options) error {
 	rules, exports, err := o.parse()
 	if err != nil {
 		return err
+	}
+	if o.Mode == "explain" {
+		return explain(ctx, env, o, rules)
 	}
 	facts, err := gather(ctx, env, o, rules)
 	if err != nil {
@@ -112,15 +128,18 @@ func (o Options) parse() (rules meta.Rules, exports bool, err error) {
 		faults = append(faults, err)
 	}
 	rules, err = meta.Parse(meta.Options{
-		Images:      o.Images.Entries(),
-		Tags:        o.Tags.Entries(),
-		Flavor:      o.Flavor.Entries(),
-		Labels:      meta.Entries(o.Labels),
-		Annotations: meta.Entries(o.Annotations),
-		Levels:      string(o.Levels),
-		ShortLength: string(o.ShortSHA),
+		Images:       o.Images.Entries(),
+		Tags:         o.Tags.Entries(),
+		Flavor:       o.Flavor.Entries(),
+		Labels:       meta.Entries(o.Labels),
+		Annotations:  meta.Entries(o.Annotations),
+		Levels:       string(o.Levels),
+		ShortLength:  string(o.ShortSHA),
+		Extended:     o.Extended,
+		Guard:        o.GuardLatest != "false",
+		HashLongTags: o.LongTags == "hash",
 	})
-	return rules, exports, errors.Join(append(faults, err)...)
+	return rules, exports, errors.Join(append(faults, o.Described.check(o.Mode == "explain"), err)...)
 }
 
 // parseBool reads set-output-env; empty is true.

@@ -83,7 +83,7 @@ func (w *writer) bakeFiles(r meta.Result) error {
 	if err != nil {
 		return errdefs.New(errdefs.Environment, "bake files: %w", err)
 	}
-	for _, f := range r.BakeFiles(w.options.BakeTarget) {
+	for _, f := range r.BakeFiles(w.options.BakeTarget...) {
 		path := filepath.Join(dir, f.Name)
 		if err := os.WriteFile(path, []byte(f.Text), 0o644); err != nil {
 			return errdefs.New(errdefs.Environment, "bake files: %w", err)
