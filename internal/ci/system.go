@@ -134,8 +134,8 @@ func (s system) askCheckout(ctx context.Context, e *Event) {
 	if told := e.SHA; told == "HEAD" || strings.HasPrefix(head.SHA, told) {
 		e.SHA, e.CommitTime = head.SHA, head.CommitTime
 	}
-	if e.Ref != "" || e.SHA != head.SHA {
-		return
+	if e.Ref != "" || e.SHA != head.SHA || e.Request != nil {
+		return // a request without a number is still none of its target's builds
 	}
 	e.Ref = head.Ref
 	if unnamed != nil {

@@ -1,0 +1,6 @@
+package ci
+
+var (
+	ParseProperties  = parseProperties
+	EscapeProperties = escapeProperties
+)
