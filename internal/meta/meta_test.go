@@ -365,8 +365,9 @@ func FuzzRules(f *testing.F) {
 	f.Add(everyRule, "latest=true,prefix=x,onlatest=true", "a/b,c/d", "k={{date 'Y' tz='asia_tokyo'}}", "refs/tags/v1.2.3")
 	f.Add(`"type=match,""pattern=/v(\d{1,2})/i"",group=1"`, "", "name=a,enable=false", "=", "refs/heads/x")
 	f.Add("type=pep440,pattern={{major}}", "suffix={{branch}}", "a", "a=b", "refs/tags/1!2.0.post1+local.01")
+	f.Add("type=ref\ntype=version,pattern={{revision}}\nx{{lower (split branch '/' 0)}}{{commit_count}}", "prerelease-latest=false", "name=a,bake-target=b,flavor=suffix=x,tags=type=ref,event=pr,queue=true", "a={{run_id}}", "refs/heads/gh-readonly-queue/main/pr-1-a")
 	f.Fuzz(func(t *testing.T, rules, flavor, images, labels, ref string) {
-		var o meta.Options
+		o := meta.Options{Extended: len(ref)%2 == 0, Guard: len(rules)%2 == 0, HashLongTags: len(flavor)%2 == 0}
 		for _, l := range []struct {
 			to   *[]input.Entry
 			text string
@@ -384,9 +385,19 @@ func FuzzRules(f *testing.F) {
 			}
 			return
 		}
-		r, err := meta.Compute(meta.NewFacts(on(ref), now), parsed)
+		facts := meta.NewFacts(on(ref), now)
+		facts.CommitCount, facts.Versions = 3, []string{"v1.2.4", "app/v3", "latest"}
+		r, err := meta.Compute(facts, parsed)
 		if err != nil {
+			if errdefs.KindOf(err) != errdefs.BadInput {
+				t.Fatalf("%v is no bad input", err)
+			}
 			return
+		}
+		for _, o := range r.Outcomes {
+			if o.Tag == "" && o.Reason == "" {
+				t.Errorf("rule %q gives no tag and no reason", o.Rule)
+			}
 		}
 		seen := map[string]bool{}
 		for _, tag := range r.Tags {
@@ -396,6 +407,7 @@ func FuzzRules(f *testing.F) {
 			seen[tag.Name] = true
 		}
 		r.JSON()
-		r.BakeFiles("x")
+		r.References()
+		r.BakeFiles("x", "b")
 	})
 }

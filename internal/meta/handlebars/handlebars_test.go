@@ -169,6 +169,7 @@ func FuzzTemplate(f *testing.F) {
 	for text := range renders {
 		f.Add(text)
 	}
+	f.Add("{{replace (lower branch) 'a' 'b'}}{{slice html -1 2}}{{split branch '/'}}{{default tag (upper num)}}")
 	f.Fuzz(func(t *testing.T, text string) {
 		parsed, err := handlebars.Parse(text)
 		if err != nil {
@@ -177,6 +178,10 @@ func FuzzTemplate(f *testing.F) {
 		got, err := parsed.Render(context)
 		if err == nil && !strings.Contains(text, "{{") && got != text {
 			t.Errorf("%q has no mustache and gives %q", text, got)
+		}
+		with, withErr := parsed.RenderWith(handlebars.TextHelpers(), context)
+		if err == nil && (withErr != nil || with != got) {
+			t.Errorf("%q gives %q, and with helpers %q, %v", text, got, with, withErr)
 		}
 	})
 }
