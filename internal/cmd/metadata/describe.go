@@ -32,6 +32,17 @@ func (d Described) given() map[string]string {
 	return given
 }
 
+// beyond leaves out what the environment tells by HULLWRIGHT_EVENT, _REF and
+// _SHA: that is the run's own event, which internal/ci has read.
+func (d Described) beyond(environ map[string]string) Described {
+	for name, field := range map[string]*string{"HULLWRIGHT_EVENT": &d.Event, "HULLWRIGHT_REF": &d.Ref, "HULLWRIGHT_SHA": &d.SHA} {
+		if *field == strings.TrimSpace(environ[name]) {
+			*field = ""
+		}
+	}
+	return d
+}
+
 var commitForm = regexp.MustCompile(`^[0-9a-f]{40}([0-9a-f]{24})?$`)
 
 // check refuses a description that nobody would look at, or that describes no

@@ -83,6 +83,7 @@ The rules, inputs and outputs are those of docker/metadata-action; docs/compatib
 }
 
 func run(ctx context.Context, env *cli.Env, o Options) error {
+	o.Described = o.beyond(env.Environ)
 	rules, exports, err := o.parse()
 	if err != nil {
 		return err
