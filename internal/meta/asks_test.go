@@ -76,6 +76,33 @@ func TestGuardOfPrefixedTags(t *testing.T) {
 	}
 }
 
+// Among an image's tags are also dates, commits and other variants.
+func TestGuardByPublishedTags(t *testing.T) {
+	there := []string{"1.4.1", "1.4.2", "1.4", "1", "2.0.0", "2", "latest", "20260115", "9999999", "sha-0123456", "3.0.0-rc.1", "7.0.0-alpine", "x-8.0.0"}
+	for _, c := range []struct{ tag, rules, flavor, want string }{
+		{"v1.4.1", releaseRules, "", "1.4.1"},
+		{"v1.4.3", releaseRules, "", "1.4.3 1.4 1"},
+		{"v2.0.1", releaseRules, "", "2.0.1 2.0 2 latest"},
+		{"v6.0.0", releaseRules, "suffix=-alpine", "6.0.0-alpine 6.0-alpine 6-alpine"},
+		{"v7.1.0", releaseRules, "suffix=-alpine", "7.1.0-alpine 7.1-alpine 7-alpine latest"},
+		{"v7.0.0", releaseRules, "prefix=x-", "x-7.0.0 x-7.0 x-7"},
+		{"v1.9", "type=version,pattern={{version}}", "", "1.9"},
+		{"v2.1", "type=version,pattern={{version}}", "", "2.1 latest"},
+		{"v2.1", "type=pep440,pattern={{version}}", "", "2.1 latest"},
+		{"v1.9", "type=pep440,pattern={{version}}", "", "1.9"},
+		{"v1.4.0", "type=ref,event=tag", "", "v1.4.0"},
+		{"v2.0.1", "type=ref,event=tag", "", "v2.0.1 latest"},
+		{"api/v1.4.0", "type=semver,pattern={{version}},match=^api/v(.*)", "", "1.4.0"},
+	} {
+		f := meta.NewFacts(on("refs/tags/"+c.tag), now)
+		f.Published = there
+		r := computeFacts(t, f, meta.Options{Tags: list(c.rules), Flavor: list(c.flavor), Guard: true})
+		if got := strings.Join(r.Names(), " "); got != c.want {
+			t.Errorf("%s by %q %s: got %q, want %q", c.tag, c.rules, c.flavor, got, c.want)
+		}
+	}
+}
+
 // Without a version there is nothing to compare.
 func TestGuardLeavesBranchesAlone(t *testing.T) {
 	f := meta.NewFacts(on("refs/heads/main"), now)

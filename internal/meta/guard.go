@@ -9,7 +9,7 @@ import (
 // same text, empty where there is none: 1.2 stays with 1.2.9 when 1.2.3 is
 // built again.
 func (x *evaluation) higher(t tagRule, v version, text string) string {
-	for _, other := range x.others(t) {
+	for _, other := range x.others(t, v) {
 		if other.prerelease || other.compare(v) <= 0 {
 			continue
 		}
@@ -22,7 +22,7 @@ func (x *evaluation) higher(t tagRule, v version, text string) string {
 
 // others are the versions that are there, as a rule reads them. What its match
 // attribute does not fit is something else's version.
-func (x *evaluation) others(t tagRule) []version {
+func (x *evaluation) others(t tagRule, v version) []version {
 	parse := kinds()[t.kind].parse
 	var others []version
 	for _, name := range x.facts.Versions {
@@ -33,11 +33,51 @@ func (x *evaluation) others(t tagRule) []version {
 			}
 			name = found
 		}
-		if v, ok := parse(t, strings.ReplaceAll(name, "/", "-")); ok {
-			others = append(others, v)
+		if other, ok := parse(t, strings.ReplaceAll(name, "/", "-")); ok {
+			others = append(others, other)
+		}
+	}
+	for _, name := range x.published(t) {
+		if other, ok := parse(t, name); ok && sameScheme(v, other) {
+			others = append(others, other)
 		}
 	}
 	return others
+}
+
+// published are the images' tags without the prefix and suffix that the rule
+// gives to its own. A tag that lacks them is another variant's.
+func (x *evaluation) published(t tagRule) []string {
+	if len(x.facts.Published) == 0 {
+		return nil
+	}
+	var prefix, suffix string
+	x.quiet(func() { // faults in them are told when the rule is applied
+		prefix, _ = x.affix(t, "prefix", x.set.flavor.prefix)
+		suffix, _ = x.affix(t, "suffix", x.set.flavor.suffix)
+	})
+	var names []string
+	for _, name := range x.facts.Published {
+		rest, ok := strings.CutPrefix(name, sanitize(prefix))
+		if rest, has := strings.CutSuffix(rest, sanitize(suffix)); ok && has {
+			names = append(names, rest)
+		}
+	}
+	return names
+}
+
+// aDate is where the first numbers of versions end and dates and commits that
+// are all digits begin: among an image's tags are both.
+const aDate = 100_000
+
+func sameScheme(v, other version) bool {
+	first := func(v version) float64 {
+		if n := len(v.numbers); n > 1 && v.epoch { // a Python version's epoch comes first
+			return v.numbers[1]
+		}
+		return v.numbers[0]
+	}
+	return first(v) >= aDate || first(other) < aDate
 }
 
 // holdLatest is why this event may not have latest, empty where it may. Events
@@ -88,7 +128,7 @@ func (x *evaluation) built() (v version, others []version, ok bool) {
 			}
 		})
 		if ok {
-			return v, x.others(t), true
+			return v, x.others(t, v), true
 		}
 	}
 	prefix, v, ok := tagVersion(cut(string(x.facts.Ref), "refs/tags/"))
@@ -97,6 +137,12 @@ func (x *evaluation) built() (v version, others []version, ok bool) {
 	}
 	for _, name := range x.facts.Versions {
 		if before, other, isVersion := tagVersion(name); isVersion && before == prefix {
+			others = append(others, other)
+		}
+	}
+	for _, name := range x.published(tagRule{}) {
+		before, other, isVersion := tagVersion(name)
+		if isVersion && (before == "" || before == sanitize(prefix)) && sameScheme(v, other) {
 			others = append(others, other)
 		}
 	}

@@ -128,6 +128,15 @@ func (r *Rules) parseOwn(e entry, name string, own []part) (set ruleSet, faults 
 	return set, faults
 }
 
+// Images are the repositories that get tags, as written but in lower case.
+func (r Rules) Images() []string {
+	var names []string
+	for _, i := range r.enabledImages() {
+		names = append(names, i.name)
+	}
+	return names
+}
+
 func (r Rules) enabledImages() []image {
 	return slices.DeleteFunc(slices.Clone(r.images), func(i image) bool { return !i.enabled })
 }

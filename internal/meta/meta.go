@@ -29,9 +29,10 @@ type Facts struct {
 	// CommitCount is how many commits led to SHA, itself among them. 0 is
 	// unknown.
 	CommitCount int
-	// Versions are the tags that are there, for Options.Guard: the
-	// repository's git tags, or a registry's.
+	// Versions are the repository's git tags, for Options.Guard.
 	Versions []string
+	// Published are the tags that the images have, for Options.Guard.
+	Published []string
 	// ImageLabels are the keys of labels that the image gets elsewhere, by its
 	// Dockerfile: labels that were not asked for do not take their place.
 	ImageLabels []string

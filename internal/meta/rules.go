@@ -31,7 +31,8 @@ type Options struct {
 	// expressions, and type=ref without an event.
 	Extended bool
 	// Guard keeps latest, and what moves by a version (1, 1.2), from moving to
-	// a version when Facts.Versions has a higher one.
+	// a version when Facts.Versions or Facts.Published has a
+	// higher one.
 	Guard bool
 	// HashLongTags ends a name that is cut with a hash of the whole of it, so
 	// that two long names do not become one tag.

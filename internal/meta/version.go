@@ -18,6 +18,7 @@ import (
 type version struct {
 	raw, plain string // as it was found, and what {{version}} gives
 	numbers    []float64
+	epoch      bool // whether the first number is a Python version's epoch
 	prerelease bool
 	names      map[string]any // what a pattern may name
 }
@@ -270,7 +271,7 @@ func readPEP440(_ tagRule, text string) (version, bool) {
 		return version{}, false
 	}
 	release := append(slices.Clone(v.release), 0, 0, 0)
-	return version{raw: text, plain: v.clean, numbers: append([]float64{v.epoch}, v.release...), prerelease: v.prerelease, names: map[string]any{
+	return version{raw: text, plain: v.clean, numbers: append([]float64{v.epoch}, v.release...), epoch: true, prerelease: v.prerelease, names: map[string]any{
 		"raw": text, "version": v.clean, "major": release[0], "minor": release[1], "patch": release[2],
 	}}, true
 }
