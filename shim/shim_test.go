@@ -17,7 +17,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -182,12 +184,18 @@ func TestPost(t *testing.T) {
 
 func TestDownload(t *testing.T) {
 	p := newPlace(t, "1.2.3", echo)
-	var requests []string
-	busy := true
+	var mu sync.Mutex
+	var seen []string
+	requests := func() []string {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(seen)
+	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		requests = append(requests, r.URL.Path)
-		if busy {
-			busy = false
+		mu.Lock()
+		defer mu.Unlock()
+		seen = append(seen, r.URL.Path)
+		if len(seen) == 1 {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return
 		}
@@ -198,7 +206,7 @@ func TestDownload(t *testing.T) {
 
 	p.check("setup.js", 0, []string{"ran setup"}, template)
 	want := "/v1.2.3/" + asset("hullwright")
-	if got := strings.Join(requests, " "); got != want+" "+want {
+	if got := strings.Join(requests(), " "); got != want+" "+want {
 		t.Errorf("requests %s, want two of %s: one was answered 503", got, want)
 	}
 	state, err := os.ReadFile(filepath.Join(p.dir, "state"))
@@ -208,17 +216,17 @@ func TestDownload(t *testing.T) {
 
 	// kept: no request; changed: not run, but fetched again
 	p.check("build-push.js", 0, []string{"ran build-push"}, template)
-	if len(requests) != 2 {
-		t.Errorf("requests %v, want no more than before", requests)
+	if got := requests(); len(got) != 2 {
+		t.Errorf("requests %v, want no more than before", got)
 	}
 	p.write(p.cached("hullwright"), "#!/bin/sh\necho evil\n", 0o755)
 	p.check("setup.js", 0, []string{"ran setup"}, template)
-	if len(requests) != 3 {
-		t.Errorf("requests %v, want another for the changed program", requests)
+	if got := requests(); len(got) != 3 {
+		t.Errorf("requests %v, want another for the changed program", got)
 	}
 
 	p.check("metadata.js", 0, []string{"ran , images="}, template)
-	if got := requests[len(requests)-1]; got != "/v1.2.3/"+asset("metadata") {
+	if got := requests()[len(requests())-1]; got != "/v1.2.3/"+asset("metadata") {
 		t.Errorf("metadata asked for %s", got)
 	}
 }
