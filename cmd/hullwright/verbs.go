@@ -4,6 +4,7 @@ import (
 	"github.com/hullwright/hullwright/internal/cli"
 	"github.com/hullwright/hullwright/internal/cmd/buildpush"
 	"github.com/hullwright/hullwright/internal/cmd/metadata"
+	"github.com/hullwright/hullwright/internal/cmd/metadata/published"
 	"github.com/hullwright/hullwright/internal/cmd/setup"
 	"github.com/hullwright/hullwright/internal/cmd/teardown"
 )
@@ -12,7 +13,7 @@ import (
 func verbs() []cli.Verb {
 	return []cli.Verb{
 		setup.Verb(),
-		metadata.Verb(),
+		metadata.VerbWith(published.Tags),
 		buildpush.Verb(),
 		teardown.Verb(),
 	}

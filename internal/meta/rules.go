@@ -191,9 +191,6 @@ func (r Rules) NeedsCommitTime() bool { return r.mention("commit_date") }
 // NeedsCommitCount is whether an expression may ask how many commits led here.
 func (r Rules) NeedsCommitCount() bool { return r.mention("commit_count") }
 
-// NeedsVersions is whether the tags that are there decide what may move.
-func (r Rules) NeedsVersions() bool { return r.options.Guard }
-
 // NeedsDefaultBranch is whether a rule can't do without the default branch.
 func (r Rules) NeedsDefaultBranch() bool {
 	return slices.ContainsFunc(r.sets(), func(s ruleSet) bool {

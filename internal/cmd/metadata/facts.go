@@ -59,13 +59,38 @@ func fromHistory(ctx context.Context, env *cli.Env, o Options, rules meta.Rules,
 			return err
 		}
 	}
-	if rules.NeedsVersions() {
-		if facts.Versions, err = gitTags(ctx, env); err != nil {
-			return err
-		}
+	switch o.GuardLatest {
+	case "git":
+		facts.Versions, err = gitTags(ctx, env)
+	case "registry":
+		facts.Published, err = publishedTags(ctx, env, o, rules)
+	}
+	if err != nil {
+		return err
 	}
 	facts.ImageLabels, err = dockerfileLabels(env, o.Dockerfile)
 	return err
+}
+
+// publishedTags are the tags of all images.
+func publishedTags(ctx context.Context, env *cli.Env, o Options, rules meta.Rules) ([]string, error) {
+	images := rules.Images()
+	switch {
+	case o.list == nil:
+		return nil, errdefs.BadInputf("guard-latest", 0, "metadata as a program of its own reaches no registry").
+			WithHint("hullwright metadata does; or use git, with the tags checked out")
+	case len(images) == 0:
+		return nil, errdefs.BadInputf("guard-latest", 0, "without images there is no registry to ask")
+	}
+	var all []string
+	for _, image := range images {
+		tags, err := o.list(ctx, env, image)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, tags...)
+	}
+	return all, nil
 }
 
 // dockerfileCap is the size of the largest Dockerfile that is read.

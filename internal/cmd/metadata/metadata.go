@@ -43,17 +43,26 @@ type Options struct {
 	Levels    input.Text `env:"ANNOTATIONS-LEVELS" also:"DOCKER_METADATA_ANNOTATIONS_LEVELS" help:"Where annotations go, separated by commas: manifest, index, manifest-descriptor, index-descriptor; by default manifest."`
 	SetEnv    input.Text `env:"SET-OUTPUT-ENV" also:"DOCKER_METADATA_SET_OUTPUT_ENV" help:"Give outputs as DOCKER_METADATA_OUTPUT_* to the job's later steps too, where the system can; by default true."`
 
-	GuardLatest string `env:"GUARD-LATEST" envDefault:"false" choices:"false git" help:"Let latest, 1 and 1.2 move only to a version that is the highest of those that get them: false, or git (of the checkout's tags)."`
+	GuardLatest string `env:"GUARD-LATEST" envDefault:"false" choices:"false git registry" help:"Let latest, 1 and 1.2 move only to a version that is the highest of those that get them, by the checkout's tags (git) or by those that the images have (registry)."`
 	Extended    bool   `env:"EXTENDED" help:"Allow what docker/metadata-action refuses: lower, upper, replace, slice, split and default in expressions, and type=ref without an event."`
 	LongTags    string `env:"LONG-TAGS" envDefault:"cut" choices:"cut hash" help:"What becomes of names over 128 characters: cut, or cut with a hash of the whole at the end (hash)."`
 	Dockerfile  string `env:"KEEP-LABELS-OF" placeholder:"DOCKERFILE" help:"Leave out the generated labels that this Dockerfile sets itself."`
 
 	Mode string `env:"MODE" arg:"explain" choices:"explain" help:"With explain: print what becomes of each rule, and why, and give no outputs."`
 	Described
+
+	list TagLister // nil where no registry can be asked
 }
 
-// Verb is the command.
-func Verb() cli.Verb {
+// TagLister lists the tags of a repository, as "ghcr.io/acme/app"; none where
+// there is no such repository.
+type TagLister func(ctx context.Context, env *cli.Env, repository string) ([]string, error)
+
+// Verb is the command. It asks no registry.
+func Verb() cli.Verb { return VerbWith(nil) }
+
+// VerbWith is the command where registries can be asked for tags.
+func VerbWith(list TagLister) cli.Verb {
 	return cli.NewVerb[Options](cli.Verb{
 		Name:    "metadata",
 		Summary: "tags, labels and annotations from the git ref and the event",
@@ -79,7 +88,10 @@ The rules, inputs and outputs are those of docker/metadata-action; docs/compatib
 			{Name: "bake-file-annotations", Help: "A bake file that defines annotations."},
 			{Name: "bake-file", Help: "A bake file that defines tags and labels."},
 		},
-	}, run)
+	}, func(ctx context.Context, env *cli.Env, o Options) error {
+		o.list = list
+		return run(ctx, env, o)
+	})
 }
 
 func run(ctx context.Context, env *cli.Env, o Options) error {
