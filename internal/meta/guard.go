@@ -20,19 +20,11 @@ func (x *evaluation) higher(t tagRule, v version, text string) string {
 	return ""
 }
 
-// others are the versions that are there, as a rule reads them. What its match
-// attribute does not fit is something else's version.
+// others are the versions that are there, as a rule reads them.
 func (x *evaluation) others(t tagRule, v version) []version {
 	parse := kinds()[t.kind].parse
 	var others []version
-	for _, name := range x.facts.Versions {
-		if pattern := t.attributes["match"]; pattern != "" {
-			found, ok, err := matchVersion(pattern, name)
-			if err != nil || !ok {
-				continue
-			}
-			name = found
-		}
+	for _, name := range matching(x.facts.Versions, t.attributes["match"]) {
 		if other, ok := parse(t, strings.ReplaceAll(name, "/", "-")); ok {
 			others = append(others, other)
 		}
@@ -43,6 +35,25 @@ func (x *evaluation) others(t tagRule, v version) []version {
 		}
 	}
 	return others
+}
+
+// matching is what a match attribute finds in git tags. One that it does not
+// fit is something else's version.
+func matching(names []string, body string) []string {
+	if body == "" {
+		return names
+	}
+	p, err := parsePattern(body, "")
+	if err != nil {
+		return nil // told where the rule is applied
+	}
+	var found []string
+	for _, name := range names {
+		if text, ok, err := p.version(name); ok && err == nil {
+			found = append(found, text)
+		}
+	}
+	return found
 }
 
 // published are the images' tags without the prefix and suffix that the rule

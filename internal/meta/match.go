@@ -135,13 +135,9 @@ func captured(g regexp2.Group) *string {
 	return &s
 }
 
-// matchVersion is a version rule's match attribute: the first group, or all
-// that matched where the pattern has no group.
-func matchVersion(body, text string) (found string, ok bool, err error) {
-	p, err := parsePattern(body, "")
-	if err != nil {
-		return "", false, err
-	}
+// version is what a version rule's match attribute finds in a text: the first
+// group, or all that matched where the pattern has no group.
+func (p pattern) version(text string) (found string, ok bool, err error) {
 	groups, err := p.match(text)
 	switch {
 	case err != nil || groups == nil:
@@ -149,7 +145,7 @@ func matchVersion(body, text string) (found string, ok bool, err error) {
 	case len(groups) == 1:
 		return *groups[0], true, nil
 	case groups[1] == nil:
-		return "", false, fmt.Errorf("group 1 of %s takes no part in its match of %s", body, text)
+		return "", false, fmt.Errorf("group 1 of %s takes no part in its match of %s", p.re, text)
 	}
 	return *groups[1], true, nil
 }

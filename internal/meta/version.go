@@ -64,7 +64,11 @@ func (x *evaluation) subject(t tagRule) (text, none string, err error) {
 // matched is a subject after the rule's match attribute.
 func (x *evaluation) matched(t tagRule, text string) (string, error) {
 	if pattern := t.attributes["match"]; pattern != "" {
-		found, ok, err := matchVersion(pattern, text)
+		p, err := parsePattern(pattern, "")
+		if err != nil {
+			return "", wrap(t.entry, t.columns["match"], err)
+		}
+		found, ok, err := p.version(text)
 		if err != nil {
 			return "", wrap(t.entry, t.columns["match"], err)
 		}
