@@ -43,7 +43,7 @@ func (d dotenv) set(name, value string) error {
 	}
 	text := withoutKey(old, dotenvKey(name)) + line
 	if len(text) > dotenvCap {
-		return &Inexpressible{Name: name, Reason: fmt.Sprintf("%s would pass the %d bytes that GitLab takes in a dotenv file", filepath.Base(d.path), dotenvCap)}
+		return &Inexpressible{Name: name, Reason: fmt.Sprintf("%s would pass the %d bytes that a dotenv file may have on GitLab", filepath.Base(d.path), dotenvCap)}
 	}
 	if err := atomicwriter.WriteFile(d.path, []byte(text), 0o644); err != nil {
 		return &errdefs.Error{Kind: errdefs.Environment, Input: "dotenv-file", Err: err}

@@ -287,5 +287,33 @@ func FuzzOutputs(f *testing.F) {
 				t.Errorf("%q=%q gives %q", name, value, got)
 			}
 		}
+		drone := on(t, "drone")
+		if err := drone.Output(name, value); err == nil {
+			got := read(t, filepath.Join(drone.dir, "hullwright.sh"))
+			quoted, found := strings.CutPrefix(got, "export "+strings.ReplaceAll(name, "-", "_")+"='")
+			if unquoted := strings.ReplaceAll(strings.TrimSuffix(quoted, "'\n"), `'\''`, "'"); !found || unquoted != value {
+				t.Errorf("%q=%q gives %q", name, value, got)
+			}
+			if err := drone.Output(name, value); err != nil { // what was written is known again
+				t.Errorf("%q=%q the second time: %v", name, value, err)
+			}
+		}
+		for _, printer := range []string{"azure", "teamcity"} {
+			j := on(t, printer)
+			if err := j.Output(name, value); err == nil {
+				if got := j.stdout.String() + j.stderr.String(); strings.Count(got, "\n") != 1 || strings.Contains(got, "\r") || commands(printer, got) != 1+strings.Count(vsoText(printer, value), "##[")+strings.Count(vsoText(printer, value), "##vso[") {
+					t.Errorf("%s: %q=%q prints %q", printer, name, value, got)
+				}
+			}
+		}
 	})
+}
+
+// vsoText is what of a value stands in an Azure command, where it is text: the
+// agent looks for a command at the line's first "##vso[" alone.
+func vsoText(system, value string) string {
+	if system != "azure" {
+		return ""
+	}
+	return value
 }

@@ -22,7 +22,7 @@ func (p propertiesFile) set(name, value string) error {
 	if !outputKey.MatchString(name) {
 		return fmt.Errorf("output name %q: must match %s", name, outputKey)
 	}
-	old, err := dotenv{path: p.path}.read() // a link is not followed
+	old, err := dotenv(p).read() // a link is not followed
 	if err != nil {
 		return errdefs.New(errdefs.Environment, "output %s: %w", name, err)
 	}
