@@ -219,6 +219,22 @@ func TestTextHelpers(t *testing.T) {
 	}
 }
 
+// Without extended they are what they are in docker's action, and a hint says
+// how to have them.
+func TestTextHelpersAreAskedFor(t *testing.T) {
+	for text, want := range map[string]string{"lower": "with the input extended", "shout": ""} {
+		rules, err := meta.Parse(meta.Options{Tags: list("type=raw,value={{" + text + " branch}}")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = meta.Compute(meta.NewFacts(on("refs/heads/x"), now), rules)
+		wantFault(t, err, "tags", 1, `column 16: Missing helper: "`+text+`"`)
+		if hints := strings.Join(errdefs.Hints(err), "\n"); !strings.HasPrefix(hints, want) || want == "" && hints != "" {
+			t.Errorf("%s: hints %q", text, hints)
+		}
+	}
+}
+
 // A result that doubles with each call must not take the machine's memory.
 func TestTextHelpersAreBounded(t *testing.T) {
 	text := "'a'"

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/hullwright/hullwright/internal/errdefs"
+	"github.com/hullwright/hullwright/internal/meta/handlebars"
 )
 
 // tagRule is an entry of the tags input.
@@ -297,8 +298,15 @@ func wrap(e entry, column int, err error) error {
 	if errors.As(err, &placed) {
 		return err
 	}
+	fault := e.fault(column, "%w", err)
 	if e.line == 0 {
-		return e.fault(column, "%w in %s", err, e.text)
+		fault = e.fault(column, "%w in %s", err, e.text)
 	}
-	return e.fault(column, "%w", err)
+	if m := missingHelper.FindStringSubmatch(err.Error()); m != nil && handlebars.TextHelpers()[m[1]] != nil {
+		return fault.WithHint("with the input extended expressions have lower, upper, replace, slice, split and default")
+	}
+	return fault
 }
+
+// missingHelper is Handlebars' word for a helper that is not there.
+var missingHelper = regexp.MustCompile(`^Missing helper: "([a-z]+)"$`)

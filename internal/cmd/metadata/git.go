@@ -34,9 +34,14 @@ func commitCount(ctx context.Context, env *cli.Env, sha string) (int, error) {
 	return strconv.Atoi(counted)
 }
 
-// gitTags are the names of the repository's tags. One that has none is taken
-// for a checkout without them: latest would move to whatever is built.
+// gitTags are the names of the repository's tags. Runners fetch none but the
+// one that is built, and latest would then move to whatever that is: a checkout
+// that has no other is taken only where it is whole.
 func gitTags(ctx context.Context, env *cli.Env) ([]string, error) {
+	shallow, err := git(ctx, env, "rev-parse", "--is-shallow-repository")
+	if err != nil {
+		return nil, err
+	}
 	listed, err := git(ctx, env, "for-each-ref", "--format=%(refname)", "refs/tags/")
 	if err != nil {
 		return nil, err
@@ -45,8 +50,8 @@ func gitTags(ctx context.Context, env *cli.Env) ([]string, error) {
 	for ref := range strings.FieldsSeq(listed) { // a ref name has no blanks
 		names = append(names, strings.TrimPrefix(ref, "refs/tags/"))
 	}
-	if len(names) == 0 {
-		return nil, errdefs.New(errdefs.Environment, "guard-latest: the checkout has no git tags to compare with").WithHint(wholeHistory)
+	if shallow != "false" && len(names) < 2 {
+		return nil, errdefs.New(errdefs.Environment, "guard-latest: the checkout is shallow and has no git tags to compare with").WithHint(wholeHistory)
 	}
 	return names, nil
 }
