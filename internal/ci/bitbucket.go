@@ -2,7 +2,10 @@ package ci
 
 import (
 	"context"
+	"fmt"
 	"strings"
+
+	"github.com/hullwright/hullwright/internal/errdefs"
 )
 
 // bitbucket is Bitbucket Pipelines.
@@ -52,11 +55,17 @@ func (b bitbucket) Event(ctx context.Context) (Event, error) {
 func (b bitbucket) Output(name, value string) error {
 	path := b.env("BITBUCKET_PIPELINES_VARIABLES_PATH")
 	if path == "" {
-		path = within(b.host.Dir, first(b.host.DotenvFile, "hullwright.env"))
-		return dotenv{path: path}.set(name, value)
+		return dotenv{path: within(b.host.Dir, first(b.host.DotenvFile, "hullwright.env"))}.set(name, value)
 	}
-	if err := (dotenv{path: path}).set(name, value); err != nil {
-		return err
+	if !outputKey.MatchString(name) {
+		return fmt.Errorf("output name %q: must match %s", name, outputKey)
+	}
+	line, reason := dotenvLine(name, value)
+	if reason != "" {
+		return &Inexpressible{Name: name, Reason: reason}
+	}
+	if err := appendFile(path, line); err != nil { // the runner's own file: it is not replaced
+		return errdefs.New(errdefs.Environment, "output %s: %w", name, err)
 	}
 	return b.alsoDotenv(name, value)
 }

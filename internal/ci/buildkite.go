@@ -65,6 +65,10 @@ func (b *buildkite) request(e *Event) error {
 	return e.onRequest("BUILDKITE_PULL_REQUEST", told, ChangeRequest{Source: source, Target: b.env("BUILDKITE_PULL_REQUEST_BASE_BRANCH"), Fork: fork})
 }
 
+// metaDataCap is the size of the largest value of meta-data:
+// https://buildkite.com/docs/pipelines/configure/build-meta-data
+const metaDataCap = 100_000
+
 // Output sets the build's meta-data hullwright:NAME, which is shared by all of
 // the build's jobs.
 func (b *buildkite) Output(name, value string) error {
@@ -72,8 +76,10 @@ func (b *buildkite) Output(name, value string) error {
 		return fmt.Errorf("output name %q: must match %s", name, outputKey)
 	}
 	switch {
-	case strings.TrimSpace(value) == "": // https://buildkite.com/docs/agent/v3/cli-meta-data
+	case strings.TrimSpace(value) == "": // https://buildkite.com/docs/agent/cli-meta-data
 		return &Inexpressible{Name: name, Reason: "is blank, which Buildkite's meta-data can't carry"}
+	case len(value) > metaDataCap:
+		return &Inexpressible{Name: name, Reason: fmt.Sprintf("is larger than the %d bytes that Buildkite's meta-data takes", metaDataCap)}
 	case strings.ContainsRune(value, 0):
 		return &Inexpressible{Name: name, Reason: "holds NUL, which Buildkite's meta-data can't carry"}
 	}

@@ -31,7 +31,8 @@ func (c codebuild) Event(ctx context.Context) (Event, error) {
 	if err := c.ref(&e); err != nil {
 		return Event{}, err
 	}
-	// An EventBridge rule: https://docs.aws.amazon.com/codebuild/latest/userguide/build-env-ref-env-vars.html
+	// What a rule of EventBridge starts has its name here; a rule is a timer but
+	// where a person wrote it for something else, and then HULLWRIGHT_EVENT tells.
 	if strings.HasPrefix(c.env("CODEBUILD_INITIATOR"), "rule/") {
 		e.Name, e.Kind = "schedule", Schedule
 	}

@@ -225,6 +225,39 @@ func TestDotenvBesideOnEverySystem(t *testing.T) {
 	}
 }
 
+func TestBitbucketVariables(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "variables")
+	j := on(t, "bitbucket", "BITBUCKET_PIPELINES_VARIABLES_PATH", path)
+	if err := os.WriteFile(path, []byte("OTHER=1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"tag-names", "digest"} {
+		if err := j.Output(name, "a\nb"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var inexpressible *ci.Inexpressible
+	if err := j.Output("x", "a b\nPATH=c"); !errors.As(err, &inexpressible) {
+		t.Errorf("error %v", err)
+	}
+	if err := j.Output("a=b", "c"); err == nil {
+		t.Error("a=b is taken for a name")
+	}
+	if got, want := read(t, path), "OTHER=1\ntag_names=a,b\ndigest=a,b\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// What is larger than a system takes is left out with a word.
+func TestLargeOutputs(t *testing.T) {
+	for _, name := range []string{"buildkite", "tekton", "gitlab"} {
+		var inexpressible *ci.Inexpressible
+		if err := on(t, name).Output("x", strings.Repeat("x", 200_000)); !errors.As(err, &inexpressible) {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+}
+
 // Where there is nothing to hand an output to, that is an error.
 func TestOutputsWithNowhereToGo(t *testing.T) {
 	for name, key := range map[string]string{"circleci": "BASH_ENV", "buildkite": "PATH", "tekton": "HULLWRIGHT_TEKTON_RESULTS"} {
