@@ -44,6 +44,10 @@ func TestGuard(t *testing.T) {
 		{"v1.4.1", "type=ref,event=tag", "", "v1.4.1"},
 		{"v2.0.0", "type=ref,event=tag", "", "v2.0.0 latest"},
 		{"v1.4.1", `type=match,pattern=v(.*),group=1`, "", "1.4.1"},
+		{"v1.4.1", `type=match,pattern=v(\d+\.\d+),group=1`, "", ""},
+		{"v1.4.2", `type=match,pattern=v(\d+\.\d+),group=1`, "", "1.4"},
+		{"v2.0.1", `type=match,pattern=v(\d+\.\d+),group=1`, "", "2.0 latest"},
+		{"v1.4.1", `type=match,pattern=v(\d+\.\d+),group=1,value=v1.4.1`, "", "1.4"},
 		{"v1.4.1", releaseRules, "suffix=-x,onlatest=true", "1.4.1-x"},
 		{"v1.4.1", "type=version,pattern={{major}}\ntype=version,pattern={{version}}", "", "1.4.1"},
 		{"v1.4.1", "type=pep440,pattern={{major}}.{{minor}}\ntype=pep440,pattern={{version}}", "", "1.4.1"},
@@ -122,6 +126,7 @@ func TestPrereleaseIsNeverLatest(t *testing.T) {
 		{"1.0rc1", "type=pep440,pattern={{version}}\ntype=raw,value=latest", "1.0rc1"},
 		{"app-2.0-beta", "type=ref,event=tag", "app-2.0-beta"},
 		{"release-1", "type=ref,event=tag", "release-1 latest"},
+		{"1.0.post1", "type=pep440,pattern={{version}}\ntype=raw,value=latest", "1.0.post1 latest"},
 	} {
 		r := compute(t, on("refs/tags/"+c.tag), meta.Options{Tags: list(c.rules), Flavor: list("prerelease-latest=false")})
 		if got := strings.Join(r.Names(), " "); got != c.want {

@@ -41,6 +41,7 @@ func parseDotted(text string) (version, bool) {
 	}
 	plain, _, _ := strings.Cut(strings.TrimLeft(text, "vV"), "+")
 	v := version{raw: text, plain: plain, prerelease: suffix != "" && !releaseWords.MatchString(suffix)}
+	v.whole = v.prerelease
 	parts := []any{}
 	for _, part := range strings.FieldsFunc(release, func(r rune) bool { return r == '.' || r == '-' }) {
 		v.numbers = append(v.numbers, integer(part))

@@ -20,6 +20,26 @@ func (x *evaluation) higher(t tagRule, v version, text string) string {
 	return ""
 }
 
+// higherMatch is [evaluation.higher] for a match rule: a git tag whose group is
+// the same, and whose version is higher.
+func (x *evaluation) higherMatch(p pattern, group int, tag, text string) string {
+	prefix, v, ok := tagVersion(tag)
+	if !ok || !x.rules.options.Guard {
+		return ""
+	}
+	for _, name := range x.facts.Versions {
+		before, other, isVersion := tagVersion(name)
+		if !isVersion || before != prefix || other.prerelease || other.compare(v) <= 0 {
+			continue
+		}
+		found, err := p.match(name)
+		if err == nil && group < len(found) && found[group] != nil && *found[group] == text {
+			return name
+		}
+	}
+	return ""
+}
+
 // others are the versions that are there, as a rule reads them.
 func (x *evaluation) others(t tagRule, v version) []version {
 	parse := kinds()[t.kind].parse

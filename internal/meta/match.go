@@ -184,5 +184,11 @@ func applyMatch(x *evaluation, t tagRule) (verdict, error) {
 		x.warnf("Group %s does not exist for %s pattern.", group, source)
 		return skip("%s has no group %s", source, group), nil
 	}
-	return verdict{text: *found[i], latest: true, moving: *found[i] != text}, nil
+	if *found[i] == text {
+		return verdict{text: text, latest: true}, nil
+	}
+	if higher := x.higherMatch(p, i, text, *found[i]); higher != "" && t.attributes["value"] == "" {
+		return skip("%s is higher and has it", higher), nil
+	}
+	return verdict{text: *found[i], latest: true, moving: true}, nil
 }

@@ -20,6 +20,7 @@ type version struct {
 	numbers    []float64
 	epoch      bool // whether the first number is a Python version's epoch
 	prerelease bool
+	whole      bool           // whether it is given whole, whatever the pattern
 	names      map[string]any // what a pattern may name
 }
 
@@ -101,10 +102,11 @@ func applyVersion(complaint string) func(*evaluation, tagRule) (verdict, error) 
 	}
 }
 
-// versioned renders a version rule's pattern. A prerelease is given whole,
-// whatever the pattern asks for: 1.2 must not move to 1.2.3-rc.1.
+// versioned renders a version rule's pattern. A prerelease, and a Python
+// version's post-release, is given whole, whatever the pattern asks for: 1.2
+// must not move to 1.2.3-rc.1.
 func (x *evaluation) versioned(t tagRule, v version) (verdict, error) {
-	if v.prerelease {
+	if v.whole {
 		if rawPattern(t.attributes["pattern"]) {
 			return verdict{text: v.raw}, nil
 		}
@@ -158,7 +160,7 @@ func readSemver(t tagRule, text string) (version, bool) {
 		plain += "+" + v.Metadata()
 	}
 	numbers := []float64{float64(v.Major()), float64(v.Minor()), float64(v.Patch())}
-	return version{raw: text, plain: plain, numbers: numbers, prerelease: v.Prerelease() != "", names: map[string]any{
+	return version{raw: text, plain: plain, numbers: numbers, prerelease: v.Prerelease() != "", whole: v.Prerelease() != "", names: map[string]any{
 		"raw": text, "version": plain, "loose": true,
 		"major": numbers[0], "minor": numbers[1], "patch": numbers[2],
 		"prerelease": identifiers(v.Prerelease()), "build": identifiers(v.Metadata()),
@@ -198,7 +200,8 @@ type pep440 struct {
 	epoch      float64
 	release    []float64
 	clean      string
-	prerelease bool // a pre-, post- or development release
+	prerelease bool // a pre-release or a development release
+	post       bool
 }
 
 func parsePEP440(s string) (pep440, bool) {
@@ -230,7 +233,7 @@ func parsePEP440(s string) (pep440, bool) {
 	if m[13] != "" {
 		b.WriteString("+" + localVersion(m[13]))
 	}
-	v.clean, v.prerelease = b.String(), m[3] != "" || m[6] != "" || m[10] != ""
+	v.clean, v.post, v.prerelease = b.String(), m[6] != "", m[3] != "" || m[10] != ""
 	return v, true
 }
 
@@ -275,7 +278,7 @@ func readPEP440(_ tagRule, text string) (version, bool) {
 		return version{}, false
 	}
 	release := append(slices.Clone(v.release), 0, 0, 0)
-	return version{raw: text, plain: v.clean, numbers: append([]float64{v.epoch}, v.release...), epoch: true, prerelease: v.prerelease, names: map[string]any{
+	return version{raw: text, plain: v.clean, numbers: append([]float64{v.epoch}, v.release...), epoch: true, prerelease: v.prerelease, whole: v.prerelease || v.post, names: map[string]any{
 		"raw": text, "version": v.clean, "major": release[0], "minor": release[1], "patch": release[2],
 	}}, true
 }
