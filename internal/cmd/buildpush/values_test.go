@@ -39,7 +39,7 @@ func TestParseCaches(t *testing.T) {
 		{name: "registry", text: "type=registry,ref=r.example/app:c,mode=max", exports: true,
 			want: []builder.Cache{{Type: "registry", Attrs: map[string]string{"ref": "r.example/app:c", "mode": "max"}}}},
 		{name: "inline", text: "type=inline", exports: true, want: []builder.Cache{{Type: "inline", Attrs: map[string]string{}}}},
-		{name: "local is absolute", text: "type=local,src=cache", want: []builder.Cache{{Type: "local", Attrs: map[string]string{"src": "/work/cache"}}}},
+		{name: "local is absolute", text: "type=local,src=cache", want: []builder.Cache{{Type: "local", Attrs: map[string]string{"src": "/src/cache"}}}},
 		{name: "two lines", text: "a/b:c\ntype=local,src=/x", want: []builder.Cache{
 			{Type: "registry", Attrs: map[string]string{"ref": "a/b:c"}}, {Type: "local", Attrs: map[string]string{"src": "/x"}}}},
 		{name: "slip", text: "a/b\ntype=registy,ref=a", fault: `input "cache" line 2: unknown cache type "registy"`, hint: "one of inline, local, registry"},
@@ -52,7 +52,7 @@ func TestParseCaches(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			got, err := parseCaches("cache", records(t, c.text), c.exports, "/work")
+			got, err := parseCaches("cache", records(t, c.text), c.exports, "/src")
 			if c.fault == "" {
 				if diff := cmp.Diff(c.want, got); err != nil || diff != "" {
 					t.Errorf("%v\n%s", err, diff)
