@@ -4,9 +4,9 @@ import (
 	"github.com/hullwright/hullwright/internal/cli"
 	"github.com/hullwright/hullwright/internal/cmd/buildpush"
 	"github.com/hullwright/hullwright/internal/cmd/metadata"
-	"github.com/hullwright/hullwright/internal/cmd/metadata/published"
 	"github.com/hullwright/hullwright/internal/cmd/setup"
 	"github.com/hullwright/hullwright/internal/cmd/teardown"
+	"github.com/hullwright/hullwright/internal/derive/published"
 )
 
 // verbs are the commands, in the order of their use.

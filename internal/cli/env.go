@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -37,6 +38,19 @@ func (e *Env) bind(c *Common, reports bool) error {
 		e.outputs.file = filepath.Join(e.Dir, e.outputs.file)
 	}
 	return nil
+}
+
+// Event is what made the CI system run, its notices shown.
+func (e *Env) Event(ctx context.Context) (ci.Event, error) {
+	event, err := e.CI.Event(ctx)
+	if err != nil {
+		return ci.Event{}, err
+	}
+	for _, n := range event.Notices {
+		n.Message = ci.Clean(n.Message)
+		e.Notice(n)
+	}
+	return event, nil
 }
 
 // Clock is the time of the run for what a build records: SOURCE_DATE_EPOCH

@@ -7,6 +7,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/hullwright/hullwright/internal/ci"
+	"github.com/hullwright/hullwright/internal/derive"
+	"github.com/hullwright/hullwright/internal/derive/published"
 	"github.com/hullwright/hullwright/internal/errdefs"
 	"github.com/hullwright/hullwright/internal/meta"
 )
@@ -14,7 +16,7 @@ import (
 // derive fills in tags, labels and annotations by metadata's rules.
 func (j *job) derive(ctx context.Context) error {
 	o := j.options
-	rules, err := meta.Parse(meta.Options{
+	rules, err := o.Switches.Rules(meta.Options{
 		Images:      o.Images.Entries(),
 		Tags:        o.Tags.Entries(),
 		Flavor:      o.Flavor.Entries(),
@@ -24,16 +26,9 @@ func (j *job) derive(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	now, err := j.env.Clock()
+	facts, err := o.Switches.Facts(ctx, j.env, j.event, rules, derive.Sources{Token: o.token(), List: published.Tags})
 	if err != nil {
 		return err
-	}
-	facts := meta.NewFacts(j.event, now)
-	if _, known := j.event.CommitTimeAt(facts.SHA); !known && rules.NeedsCommitTime() {
-		host := ci.Host{Environ: j.env.Environ, Dir: j.env.Dir, Now: j.env.Now}
-		if facts.CommitTime, err = ci.CommitTime(ctx, host, facts.SHA); err != nil {
-			return err
-		}
 	}
 	derived, err := meta.Compute(facts, rules)
 	if err != nil {

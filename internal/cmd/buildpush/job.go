@@ -92,7 +92,7 @@ func newJob(ctx context.Context, env *cli.Env, o Options) (*job, error) {
 // readEvent is what the CI system tells. On a laptop a directory need not be a
 // git repository to be built; deriving tags from one that is none is an error.
 func readEvent(ctx context.Context, env *cli.Env, needed bool) (ci.Event, error) {
-	event, err := env.CI.Event(ctx)
+	event, err := env.Event(ctx)
 	if err != nil && !needed && env.CI.Name() == "git" {
 		return ci.Event{Provider: "git", Kind: ci.Other}, nil
 	}
@@ -136,7 +136,7 @@ func (j *job) distrust() {
 // A token that the user gave as a secret wins.
 func (j *job) authorizeGit() {
 	host := strings.TrimPrefix(strings.TrimPrefix(j.event.ServerURL, "https://"), "http://")
-	if len(j.options.GithubToken) == 0 || j.request.Context.URL == "" || host == "" ||
+	if j.options.token() == "" || j.request.Context.URL == "" || host == "" ||
 		!strings.HasPrefix(j.request.Context.URL, j.event.ServerURL+"/"+j.event.Repository.Slug+".git") {
 		return
 	}
@@ -145,7 +145,7 @@ func (j *job) authorizeGit() {
 			return
 		}
 	}
-	j.request.Secrets["GIT_AUTH_TOKEN."+host] = []byte(strings.TrimSpace(j.options.GithubToken[0]))
+	j.request.Secrets["GIT_AUTH_TOKEN."+host] = []byte(j.options.token())
 }
 
 // parsePush reads the input push. auto is true where the command does the whole

@@ -7,7 +7,10 @@
 package buildpush
 
 import (
+	"strings"
+
 	"github.com/hullwright/hullwright/internal/cli"
+	"github.com/hullwright/hullwright/internal/derive"
 	"github.com/hullwright/hullwright/internal/input"
 	"github.com/hullwright/hullwright/internal/setup"
 )
@@ -26,7 +29,7 @@ type Options struct {
 	Secrets     input.Secrets `env:"SECRETS" help:"Secrets for RUN --mount=type=secret, id=value."`
 	SecretEnvs  input.Words   `env:"SECRET-ENVS" help:"Secrets from environment variables, id=VARIABLE."`
 	SecretFiles input.Lines   `env:"SECRET-FILES" help:"Secrets from files, id=path."`
-	GithubToken input.Secrets `env:"GITHUB-TOKEN" help:"Token with which the builder fetches a git context from GitHub."`
+	GithubToken input.Secrets `env:"GITHUB-TOKEN" help:"Token with which the builder fetches a git context from GitHub, and with which the repository is described where the event does not."`
 
 	Images      input.Records `env:"IMAGES" comments:"true" help:"Image names without tags. With them the command does the whole job: tags, labels and annotations are metadata's rules, and it pushes."`
 	Tags        input.Records `env:"TAGS" comments:"true" help:"Full references to push; with images, rules as type=semver,pattern={{version}}."`
@@ -36,6 +39,8 @@ type Options struct {
 	Push        string        `env:"PUSH" envDefault:"auto" bare:"true" placeholder:"BOOL" help:"Push the index: true, false, or auto, which is true with images. The request of a fork is built and never pushed."`
 	Provenance  string        `env:"PROVENANCE" bare:"true" help:"Provenance attestation: true, false, mode=min or mode=max, with more attributes after commas. The default is mode=max for a repository that is known to be public, else mode=min."`
 
+	derive.Switches
+
 	Builder string `env:"BUILDER" help:"Builder to use; the default is buildx's current one, or else one made for this run."`
 	setup.Options
 
@@ -44,6 +49,13 @@ type Options struct {
 	State          string `env:"STATE" placeholder:"FILE" help:"File that says what this run made and which tags it wrote, while it runs and where it did not end well."`
 	MetadataFile   string `env:"METADATA-FILE" placeholder:"FILE" help:"File that receives the metadata output."`
 	cli.Common
+}
+
+func (o Options) token() string {
+	if len(o.GithubToken) == 0 {
+		return ""
+	}
+	return strings.TrimSpace(o.GithubToken[0])
 }
 
 // Verb is the command.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/hullwright/hullwright/internal/ci"
 	"github.com/hullwright/hullwright/internal/cli"
+	"github.com/hullwright/hullwright/internal/derive"
 	"github.com/hullwright/hullwright/internal/meta"
 )
 
@@ -58,10 +59,10 @@ func factsOf(ctx context.Context, env *cli.Env, o Options, rules meta.Rules, eve
 		return meta.Facts{}, err
 	}
 	facts := meta.NewFacts(event, now)
-	facts.Local = local(env)
+	facts.Local = derive.Zone(env)
 	sha := facts.SHA
 	facts.SHA = "HEAD"
-	err = fromHistory(ctx, env, o, rules, &facts)
+	err = o.Switches.History(ctx, env, rules, o.sources(), &facts)
 	facts.SHA = sha
 	return facts, err
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/hullwright/hullwright/internal/ci"
 	"github.com/hullwright/hullwright/internal/cli"
+	"github.com/hullwright/hullwright/internal/derive"
 	"github.com/hullwright/hullwright/internal/errdefs"
 	"github.com/hullwright/hullwright/internal/input"
 	"github.com/hullwright/hullwright/internal/meta"
@@ -38,31 +39,21 @@ type Options struct {
 	BakeTarget  input.Lines   `env:"BAKE-TARGET" quotes:"keep" envDefault:"docker-metadata-action" help:"The targets that the bake files define, one a line."`
 	GitHubToken input.Secrets `env:"GITHUB-TOKEN" also:"GITHUB_TOKEN" help:"Token for GitHub's API, which is asked where the event does not describe the repository."`
 
-	PRHeadSHA string     `env:"PR-HEAD-SHA" also:"DOCKER_METADATA_PR_HEAD_SHA" placeholder:"true" help:"For a pull request take the commit that its author wrote, not the trial merge."`
-	ShortSHA  input.Text `env:"SHORT-SHA-LENGTH" also:"DOCKER_METADATA_SHORT_SHA_LENGTH" placeholder:"N" help:"How many characters a short commit has; by default 7."`
-	Levels    input.Text `env:"ANNOTATIONS-LEVELS" also:"DOCKER_METADATA_ANNOTATIONS_LEVELS" help:"Where annotations go, separated by commas: manifest, index, manifest-descriptor, index-descriptor; by default manifest."`
-	SetEnv    input.Text `env:"SET-OUTPUT-ENV" also:"DOCKER_METADATA_SET_OUTPUT_ENV" help:"Give outputs as DOCKER_METADATA_OUTPUT_* to the job's later steps too, where the system can; by default true."`
+	SetEnv input.Text `env:"SET-OUTPUT-ENV" also:"DOCKER_METADATA_SET_OUTPUT_ENV" help:"Give outputs as DOCKER_METADATA_OUTPUT_* to the job's later steps too, where the system can; by default true."`
 
-	GuardLatest string `env:"GUARD-LATEST" envDefault:"false" choices:"false git registry" help:"Let latest, 1 and 1.2 move only to a version that is the highest of those that get them, by the checkout's tags (git) or by those that the images have (registry)."`
-	Extended    bool   `env:"EXTENDED" help:"Allow what docker/metadata-action refuses: lower, upper, replace, slice, split and default in expressions, and type=ref without an event."`
-	LongTags    string `env:"LONG-TAGS" envDefault:"cut" choices:"cut hash" help:"What becomes of names over 128 characters: cut, or cut with a hash of the whole at the end (hash)."`
-	Dockerfile  string `env:"KEEP-LABELS-OF" placeholder:"DOCKERFILE" help:"Leave out the generated labels that this Dockerfile sets itself."`
+	derive.Switches
 
 	Mode string `env:"MODE" arg:"explain" choices:"explain" help:"With explain: print what becomes of each rule, and why, and give no outputs."`
 	Described
 
-	list TagLister // nil where no registry can be asked
+	list derive.TagLister // nil where no registry can be asked
 }
-
-// TagLister lists the tags of a repository, as "ghcr.io/acme/app"; none where
-// there is no such repository.
-type TagLister func(ctx context.Context, env *cli.Env, repository string) ([]string, error)
 
 // Verb is the command. It asks no registry.
 func Verb() cli.Verb { return VerbWith(nil) }
 
 // VerbWith is the command where registries can be asked for tags.
-func VerbWith(list TagLister) cli.Verb {
+func VerbWith(list derive.TagLister) cli.Verb {
 	return cli.NewVerb[Options](cli.Verb{
 		Name:    "metadata",
 		Summary: "tags, labels and annotations from the git ref and the event",
@@ -140,17 +131,12 @@ func (o Options) parse() (rules meta.Rules, exports bool, err error) {
 	if exports, err = parseBool(string(o.SetEnv)); err != nil {
 		faults = append(faults, err)
 	}
-	rules, err = meta.Parse(meta.Options{
-		Images:       o.Images.Entries(),
-		Tags:         o.Tags.Entries(),
-		Flavor:       o.Flavor.Entries(),
-		Labels:       meta.Entries(o.Labels),
-		Annotations:  meta.Entries(o.Annotations),
-		Levels:       string(o.Levels),
-		ShortLength:  string(o.ShortSHA),
-		Extended:     o.Extended,
-		Guard:        o.GuardLatest != "false",
-		HashLongTags: o.LongTags == "hash",
+	rules, err = o.Switches.Rules(meta.Options{
+		Images:      o.Images.Entries(),
+		Tags:        o.Tags.Entries(),
+		Flavor:      o.Flavor.Entries(),
+		Labels:      meta.Entries(o.Labels),
+		Annotations: meta.Entries(o.Annotations),
 	})
 	return rules, exports, errors.Join(append(faults, o.Described.check(o.Mode == "explain"), err)...)
 }
@@ -167,8 +153,19 @@ func parseBool(s string) (bool, error) {
 	return b, nil
 }
 
-// wantsHead is whether a switch is on; any text that has "true" in it does.
-func (o Options) wantsHead() bool { return strings.Contains(strings.ToLower(o.PRHeadSHA), "true") }
+// sources are where facts may come from.
+func (o Options) sources() derive.Sources {
+	return derive.Sources{Checkout: o.Context == "git", Token: o.token(), List: o.list}
+}
+
+// gather collects what the rules are applied to on this run's event.
+func gather(ctx context.Context, env *cli.Env, o Options, rules meta.Rules) (meta.Facts, error) {
+	event, err := env.Event(ctx)
+	if err != nil {
+		return meta.Facts{}, err
+	}
+	return o.Switches.Facts(ctx, env, event, rules, o.sources())
+}
 
 func (o Options) token() string {
 	if len(o.GitHubToken) == 0 {

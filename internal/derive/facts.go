@@ -1,4 +1,4 @@
-package metadata
+package derive
 
 import (
 	"context"
@@ -15,68 +15,62 @@ import (
 	"github.com/hullwright/hullwright/internal/meta"
 )
 
-// gather collects what the rules are applied to, and no more than they need:
-// the checkout and the API are asked only for what the event does not tell.
-func gather(ctx context.Context, env *cli.Env, o Options, rules meta.Rules) (meta.Facts, error) {
+// Facts collects what the rules are applied to on an event, and no more than
+// they need: the checkout, the API and registries are asked only for what the
+// event does not tell.
+func (s Switches) Facts(ctx context.Context, env *cli.Env, event ci.Event, rules meta.Rules, src Sources) (meta.Facts, error) {
 	now, err := env.Clock()
 	if err != nil {
 		return meta.Facts{}, err
 	}
-	event, err := env.CI.Event(ctx)
-	if err != nil {
-		return meta.Facts{}, err
-	}
-	for _, n := range event.Notices {
-		n.Message = ci.Clean(n.Message)
-		env.Notice(n)
-	}
 	facts := meta.NewFacts(event, now)
-	facts.Local = local(env)
-	if o.Context == "git" {
+	facts.Local = Zone(env)
+	if src.Checkout {
 		err = fromCheckout(ctx, env, &facts)
 	} else {
-		if o.wantsHead() && event.Request != nil {
+		if s.wantsHead() && event.Request != nil {
 			facts.SHA = event.HeadSHA
 		}
 		if rules.NeedsCommitTime() {
-			facts.CommitTime = commitTime(ctx, env, o, facts)
+			facts.CommitTime = commitTime(ctx, env, src, facts)
 		}
 	}
 	if err != nil {
 		return meta.Facts{}, err
 	}
-	if err := fromHistory(ctx, env, o, rules, &facts); err != nil {
+	if err := s.History(ctx, env, rules, src, &facts); err != nil {
 		return meta.Facts{}, err
 	}
-	facts.Repository, err = repository(ctx, env, o, rules, event)
+	facts.Repository, err = repository(ctx, env, src, rules, event)
 	return facts, err
 }
 
-// fromHistory asks the checkout for what only it knows, where a rule needs it.
-func fromHistory(ctx context.Context, env *cli.Env, o Options, rules meta.Rules, facts *meta.Facts) (err error) {
+// History fills in what the event can't tell: commits and tags before this one,
+// and labels of the Dockerfile, where a rule or a switch asks for them.
+func (s Switches) History(ctx context.Context, env *cli.Env, rules meta.Rules, src Sources, facts *meta.Facts) (err error) {
 	if rules.NeedsCommitCount() {
-		if facts.CommitCount, err = commitCount(ctx, env, facts.SHA); err != nil {
+		if facts.CommitCount, err = ci.CommitCount(ctx, host(env), facts.SHA); err != nil {
 			return err
 		}
 	}
-	switch o.GuardLatest {
+	switch s.GuardLatest {
 	case "git":
-		facts.Versions, err = gitTags(ctx, env)
+		facts.Versions, err = ci.GitTags(ctx, host(env))
 	case "registry":
-		facts.Published, err = publishedTags(ctx, env, o, rules)
+		facts.Published, err = publishedTags(ctx, env, src, rules)
 	}
 	if err != nil {
 		return err
 	}
-	facts.ImageLabels, err = dockerfileLabels(env, o.Dockerfile)
+	facts.ImageLabels, err = dockerfileLabels(env, s.Dockerfile)
 	return err
 }
 
 // publishedTags are the tags of all images.
-func publishedTags(ctx context.Context, env *cli.Env, o Options, rules meta.Rules) ([]string, error) {
+func publishedTags(ctx context.Context, env *cli.Env, src Sources, rules meta.Rules) ([]string, error) {
 	images := rules.Images()
 	switch {
-	case o.list == nil:
+	case src.List == nil:
 		return nil, errdefs.BadInputf("guard-latest", 0, "metadata as a program of its own reaches no registry").
 			WithHint("hullwright metadata does; or use git, with the tags checked out")
 	case len(images) == 0:
@@ -84,7 +78,7 @@ func publishedTags(ctx context.Context, env *cli.Env, o Options, rules meta.Rule
 	}
 	var all []string
 	for _, image := range images {
-		tags, err := o.list(ctx, env, image)
+		tags, err := src.List(ctx, env, image)
 		if err != nil {
 			return nil, err
 		}
@@ -132,19 +126,19 @@ func fromCheckout(ctx context.Context, env *cli.Env, facts *meta.Facts) error {
 
 // commitTime is when the commit was made: as the event tells, else as the
 // checkout or the API does, else now.
-func commitTime(ctx context.Context, env *cli.Env, o Options, facts meta.Facts) time.Time {
+func commitTime(ctx context.Context, env *cli.Env, src Sources, facts meta.Facts) time.Time {
 	if t, known := facts.Event.CommitTimeAt(facts.SHA); known {
 		return t
 	}
 	if t, err := ci.CommitTime(ctx, host(env), facts.SHA); err == nil {
 		return t
 	}
-	if d, ok := env.CI.(ci.Describer); ok && o.token() != "" {
-		t, err := d.CommitTime(ctx, facts.Event, facts.SHA, o.token())
+	if d, ok := env.CI.(ci.Describer); ok && src.Token != "" {
+		t, err := d.CommitTime(ctx, facts.Event, facts.SHA, src.Token)
 		if err == nil {
 			return t
 		}
-		note(env, "commit time not known, now is taken for it: %v", err)
+		fmt.Fprintf(env.Stderr, "note: commit time not known, now is taken for it: %s\n", ci.Clean(err.Error()))
 	}
 	return facts.Now
 }
@@ -152,15 +146,15 @@ func commitTime(ctx context.Context, env *cli.Env, o Options, facts meta.Facts) 
 // repository describes the repository. The payload of most events has all of
 // it; where it has not, the API is asked. An API that gives no answer fails a
 // run only if a rule can't do without it.
-func repository(ctx context.Context, env *cli.Env, o Options, rules meta.Rules, event ci.Event) (ci.Repository, error) {
+func repository(ctx context.Context, env *cli.Env, src Sources, rules meta.Rules, event ci.Event) (ci.Repository, error) {
 	d, ok := env.CI.(ci.Describer)
-	if !ok || event.Described || o.token() == "" {
+	if !ok || event.Described || src.Token == "" {
 		return event.Repository, nil
 	}
 	if event.Repository.Slug == "" {
 		return ci.Repository{}, errdefs.New(errdefs.BadInput, "context.repo requires a GITHUB_REPOSITORY environment variable like 'owner/repo'")
 	}
-	told, err := d.Describe(ctx, event, o.token())
+	told, err := d.Describe(ctx, event, src.Token)
 	var unanswered *ci.Unanswered
 	if !errors.As(err, &unanswered) {
 		return told, err
@@ -168,21 +162,29 @@ func repository(ctx context.Context, env *cli.Env, o Options, rules meta.Rules, 
 	if rules.NeedsDefaultBranch() && event.Repository.DefaultBranch == "" {
 		return ci.Repository{}, fmt.Errorf("the rule type=edge needs the default branch: %w", err)
 	}
-	env.Warnf("GitHub's API gave no answer; description and license are left empty: %v", err)
+	env.Warnf("%s's API gave no answer; description and license are left empty: %v", forge(event.Provider), err)
 	return event.Repository, nil
 }
 
-// local is the machine's time zone, as TZ names it.
-func local(env *cli.Env) *time.Location {
+// forge is the name that people know a provider by.
+func forge(provider string) string {
+	if provider == "github" {
+		return "GitHub"
+	}
+	return provider
+}
+
+// Zone is the machine's time zone, as TZ names it.
+func Zone(env *cli.Env) *time.Location {
 	name := env.Environ["TZ"]
 	if name == "" {
 		return time.Local
 	}
-	zone, err := time.LoadLocation(name)
+	found, err := time.LoadLocation(name)
 	if err != nil {
 		return time.UTC
 	}
-	return zone
+	return found
 }
 
 func host(env *cli.Env) ci.Host {

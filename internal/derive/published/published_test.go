@@ -18,7 +18,7 @@ import (
 
 	"github.com/hullwright/hullwright/internal/cli"
 	"github.com/hullwright/hullwright/internal/cmd/metadata"
-	"github.com/hullwright/hullwright/internal/cmd/metadata/published"
+	"github.com/hullwright/hullwright/internal/derive/published"
 	"github.com/hullwright/hullwright/internal/errdefs"
 )
 

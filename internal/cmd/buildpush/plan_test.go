@@ -1,0 +1,80 @@
+package buildpush
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/hullwright/hullwright/internal/builder"
+	"github.com/hullwright/hullwright/internal/cli"
+)
+
+// repository is a git repository with a Dockerfile, whose one commit is v1.4.2
+// and v2.0.0, and checked out as the former.
+func repository(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte("FROM scratch\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"init", "--quiet", "--initial-branch=main"},
+		{"add", "Dockerfile"},
+		{"-c", "user.name=Ada", "-c", "user.email=ada@example.com", "commit", "--quiet", "--message=first"},
+		{"tag", "v2.0.0"},
+		{"tag", "v1.4.2"},
+	} {
+		cmd := exec.Command("git", args...)
+		cmd.Dir = dir
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("git %v: %v\n%s", args, err, out)
+		}
+	}
+	return dir
+}
+
+// plan is what build-push --plan prints for a push of the tag v1.4.2.
+func plan(t *testing.T, dir string, args ...string) builder.Plan {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	env := &cli.Env{
+		Stdout: &stdout, Stderr: &stderr, Dir: dir, Now: time.Now,
+		Environ: map[string]string{
+			"PATH": os.Getenv("PATH"), "GITHUB_ACTIONS": "true", "GITHUB_EVENT_NAME": "push", "GITHUB_REF": "refs/tags/v1.4.2",
+			"GITHUB_SHA": "860c1904a1ce19322e91ac35af1ab07466440c37", "GITHUB_REPOSITORY": "acme/app", "GITHUB_SERVER_URL": "https://github.com",
+		},
+	}
+	args = append([]string{"build-push", "--plan", "--images", "registry.example/app", "--tags", "type=semver,pattern={{version}}"}, args...)
+	if code := cli.Run(context.Background(), env, "hullwright", []cli.Verb{Verb()}, append(args, ".")); code != 0 {
+		t.Fatalf("exit %d\n%s", code, &stderr)
+	}
+	var p builder.Plan
+	if err := json.Unmarshal(stdout.Bytes(), &p); err != nil {
+		t.Fatalf("%v\n%s", err, &stdout)
+	}
+	return p
+}
+
+// The whole job has metadata's switches: latest does not move back.
+func TestPlanDerives(t *testing.T) {
+	dir := repository(t)
+	version := builder.ReleaseStep{Rank: 0, Tags: []string{"registry.example/app:1.4.2"}}
+	latest := builder.ReleaseStep{Rank: 3, Tags: []string{"registry.example/app:latest"}}
+	got := plan(t, dir)
+	if diff := cmp.Diff([]builder.ReleaseStep{version, latest}, got.Release); diff != "" {
+		t.Error(diff)
+	}
+	if v := got.Solve.FrontendAttrs["label:org.opencontainers.image.version"]; v != "1.4.2" {
+		t.Errorf("the version's label is %q", v)
+	}
+	if diff := cmp.Diff([]builder.ReleaseStep{version}, plan(t, dir, "--guard-latest", "git").Release); diff != "" {
+		t.Error(diff)
+	}
+}
