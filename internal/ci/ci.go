@@ -104,6 +104,12 @@ func trimmed(ref GitRef, prefix string) string {
 	return ""
 }
 
+// Actions is whether the system runs actions as GitHub does, with its names of
+// events: GitHub itself, Gitea and Forgejo.
+func (e Event) Actions() bool {
+	return e.Provider == "github" || e.Provider == "gitea" || e.Provider == "forgejo"
+}
+
 // Provider is a CI system, or plain git, as seen from inside a job.
 type Provider interface {
 	// Name is the system's name in lower case: "github", "gitlab", "git".

@@ -110,7 +110,7 @@ func (x *evaluation) onDefaultBranch() bool {
 	if branch == e.Repository.DefaultBranch {
 		return true
 	}
-	if e.Provider != "github" {
+	if !e.Actions() {
 		return false
 	}
 	for _, word := range []string{"create", "discussion", "issues", "schedule"} {

@@ -13,11 +13,11 @@ import (
 	"github.com/hullwright/hullwright/internal/errdefs"
 )
 
-// defaultContext is what context means where nothing is given: on GitHub the
-// event's commit straight from git, as build-push-action has it, so that no
+// defaultContext is what context means where nothing is given: where actions
+// run the event's commit straight from git, as build-push-action has it, so that no
 // checkout is needed; elsewhere the working directory.
 func defaultContext(e ci.Event) string {
-	if e.Provider != "github" || e.ServerURL == "" || e.Repository.Slug == "" || e.SHA == "" {
+	if !e.Actions() || e.ServerURL == "" || e.Repository.Slug == "" || e.SHA == "" {
 		return "."
 	}
 	return e.ServerURL + "/" + e.Repository.Slug + ".git#" + e.SHA
