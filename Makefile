@@ -1,7 +1,7 @@
 # Every target brings up what it needs by itself: see test/env.
 ENV := go run ./test/env
 
-.PHONY: all build generate env test check demo bench down clean
+.PHONY: all build generate env test check demo bench fuzz down clean
 
 all: build
 
@@ -26,6 +26,9 @@ demo: build ## the main job on examples/app, into a local registry
 
 bench: build env ## ratios against docker buildx build and buildctl build
 	$(ENV) exec -- go run ./test/bench
+
+fuzz: ## every fuzz target for FUZZTIME (60s each); what is interesting becomes a seed
+	sh .ci/fuzz
 
 down: ## stops what env started
 	$(ENV) down
