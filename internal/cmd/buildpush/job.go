@@ -39,8 +39,10 @@ type job struct {
 	plan    builder.Plan
 	result  builder.Result
 	built   bool // result is whole
-	tags    []registry.Written
-	pushed  []builder.Pushed
+
+	emulated bool // every platform was asked for its emulator
+	tags     []registry.Written
+	pushed   []builder.Pushed
 }
 
 // newJob parses all options and gives every fault at once.

@@ -1,6 +1,7 @@
 package buildpush
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -104,7 +105,7 @@ func (j *job) open() error {
 		}
 	}
 	j.keychain = registry.Keychain(j.env.Environ, j.env.Dir)
-	j.manager = setup.New(setup.Host{Environ: j.env.Environ, Stderr: j.env.Stderr, Dir: j.env.Dir, Now: j.env.Now})
+	j.manager = j.host(j.env.Stderr)
 	j.registry = registry.New(
 		registry.WithKeychain(j.keychain),
 		registry.WithTransport(registry.Transport(j.env.Environ)),
@@ -163,9 +164,23 @@ func (j *job) prepare(ctx context.Context) error {
 		if j.builder, err = j.findOrMake(ctx); err != nil {
 			return err
 		}
-		_, err = j.manager.Emulate(ctx, j.builder, j.request.Platforms, j.spec.BinfmtImage, j.state)
-		return err
+		if builder.Lists(j.builder.Nodes, j.request.Platforms) {
+			return nil // emulators that are there are proved beside the build
+		}
+		return j.emulate(ctx, j.env.Stderr)
 	})
+}
+
+// emulate sees to it that every platform runs, and proves it.
+func (j *job) emulate(ctx context.Context, w io.Writer) error {
+	j.emulated = true
+	_, err := j.host(w).Emulate(ctx, j.builder, j.request.Platforms, j.spec.BinfmtImage, j.state)
+	return err
+}
+
+// host is a manager of this machine's builders that says what it does on w.
+func (j *job) host(w io.Writer) *setup.Manager {
+	return setup.New(setup.Host{Environ: j.env.Environ, Stderr: w, Dir: j.env.Dir, Now: j.env.Now})
 }
 
 func (j *job) findOrMake(ctx context.Context) (*setup.Builder, error) {
@@ -204,8 +219,9 @@ func (j *job) present(caches []builder.Cache) []builder.Cache {
 	return kept
 }
 
-// build solves, and meanwhile asks the registries whether they will take the
-// tags: a build of an hour shall not end with a password that was wrong.
+// build solves. Meanwhile it asks the registries whether they will take the
+// tags, since a build of an hour shall not end with a password that was wrong,
+// and proves the emulators that were there before.
 func (j *job) build(ctx context.Context) error {
 	node, err := j.node()
 	if err != nil {
@@ -216,12 +232,17 @@ func (j *job) build(ctx context.Context) error {
 	}
 	title := "Build " + strings.Join(j.plan.Solve.Platforms, ", ")
 	return j.env.Group(strings.TrimSpace(title), func() error {
+		var proof bytes.Buffer // told after the display has ended
+		defer func() { proof.WriteTo(j.env.Stderr) }()
 		progress, err := j.foreign()
 		if err != nil {
 			return err
 		}
 		defer progress.Close()
 		group, ctx := errgroup.WithContext(ctx)
+		if !j.emulated {
+			group.Go(func() error { return j.emulate(ctx, &proof) })
+		}
 		if j.request.Push {
 			group.Go(func() error { return builder.Probe(ctx, j.registry, j.request) })
 		}
