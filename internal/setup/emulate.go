@@ -12,6 +12,8 @@ import (
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/client/llb"
 	gateway "github.com/moby/buildkit/frontend/gateway/pb"
+	"github.com/moby/buildkit/session"
+	"github.com/moby/buildkit/session/grpchijack"
 	"github.com/moby/buildkit/solver/pb"
 	"golang.org/x/sync/errgroup"
 
@@ -135,6 +137,11 @@ func (b *Builder) node(name string) *Node {
 
 // prove tries all at the same time.
 func prove(ctx context.Context, list []*proof) {
+	for _, p := range list {
+		if p.err = p.node.openSession(ctx); p.err != nil {
+			return
+		}
+	}
 	var eg errgroup.Group
 	eg.SetLimit(4)
 	for _, p := range list {
@@ -153,12 +160,29 @@ func proveOne(ctx context.Context, n *Node, p v1.Platform) error {
 	if err != nil {
 		return err
 	}
-	_, err = n.client.Solve(ctx, def, client.SolveOpt{Internal: true}, nil)
+	_, err = n.client.Solve(ctx, def, client.SolveOpt{Internal: true, SharedSession: n.session, SessionPreInitialized: true}, nil)
 	var exit *gateway.ExitError
 	if errors.As(err, &exit) && exit.ExitCode < gateway.UnknownExitStatus {
 		return errors.New(binfmt.Explain(int(exit.ExitCode)))
 	}
 	return err
+}
+
+// openSession opens the session that all proofs on a node share. A session of
+// its own would cost each a second now and then: closed as soon as it is open,
+// as after an answer from the cache, HTTP/2 waits for a last word.
+func (n *Node) openSession(ctx context.Context) error {
+	if n.session != nil {
+		return nil
+	}
+	s, err := session.NewSession(ctx, "")
+	if err != nil {
+		return err
+	}
+	n.session = s
+	// It ends with the connection, by Builder.Close.
+	go s.Run(context.WithoutCancel(ctx), grpchijack.Dialer(n.client.ControlClient()))
+	return nil
 }
 
 // emulator describes all that the outcome of a check on the node depends on:

@@ -13,6 +13,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/session"
 )
 
 // The drivers.
@@ -66,8 +67,10 @@ type Node struct {
 	Flags      []string
 	DriverOpts map[string]string
 
-	conn   connector
-	client *client.Client // open until Builder.Close
+	conn connector
+	// Both are open until Builder.Close; session is nil until it is needed.
+	client  *client.Client
+	session *session.Session
 }
 
 // Builder is a booted builder.
