@@ -267,7 +267,11 @@ func runGit(ctx context.Context, h Host, args ...string) (string, error) {
 		if said := Clean(strings.TrimSpace(stderr.String())); said != "" {
 			err = errors.New(said)
 		}
-		return "", errdefs.New(errdefs.Environment, "git %s: %w", args[0], err)
+		fault := errdefs.New(errdefs.Environment, "git %s: %w", args[0], err)
+		if strings.Contains(err.Error(), "not a git repository") {
+			fault = fault.WithHint("run it in a checkout, or say what is built by HULLWRIGHT_REF and HULLWRIGHT_SHA")
+		}
+		return "", fault
 	}
 	return strings.TrimSpace(stdout.String()), nil
 }
