@@ -18,23 +18,22 @@ const module = "github.com/hullwright/hullwright/"
 // floors are the packages' heights; a package imports only from lower ones.
 // The longest pattern that matches wins.
 var floors = map[string]int{
-	"cmd":                       6,
-	"internal/cmd":              5,
-	"internal/derive":           4,
-	"internal/derive/published": 4,
-	"internal/report":           4,
-	"internal/builder":          3,
-	"internal/meta":             3,
-	"internal/cli":              3,
-	"internal/meta/handlebars":  2,
-	"internal/meta/moment":      2,
-	"internal/registry":         2,
-	"internal/setup":            2,
-	"internal/ci":               2,
-	"internal/input":            2,
-	"internal/progress":         1,
-	"internal/setup/binfmt":     1,
-	"internal/errdefs":          0, // what everything may say
+	"cmd":                      6,
+	"internal/cmd":             5,
+	"internal/derive":          4,
+	"internal/report":          4,
+	"internal/builder":         3,
+	"internal/meta":            3,
+	"internal/cli":             3,
+	"internal/meta/handlebars": 2,
+	"internal/meta/moment":     2,
+	"internal/registry":        2,
+	"internal/setup":           2,
+	"internal/ci":              2,
+	"internal/input":           2,
+	"internal/progress":        1,
+	"internal/setup/binfmt":    1,
+	"internal/errdefs":         0, // what everything may say
 }
 
 func floor(pkg string) (int, bool) {

@@ -28,17 +28,12 @@ var knownPlatforms = []string{
 // linux/arm/v7), each once, in order. Unknown ones are errdefs.BadInput of
 // input "platforms", joined, with the nearest known one as the hint.
 func ParsePlatforms(list []string) ([]v1.Platform, error) {
-	return ParsePlatformsOf("platforms", list)
-}
-
-// ParsePlatformsOf is ParsePlatforms for an input of another name.
-func ParsePlatformsOf(input string, list []string) ([]v1.Platform, error) {
 	var found []v1.Platform
 	var faults []error
 	for i, s := range list {
 		p, err := parsePlatform(s)
 		if err != nil {
-			err.Input, err.Line = input, i+1
+			err.Input, err.Line = "platforms", i+1
 			faults = append(faults, err)
 			continue
 		}

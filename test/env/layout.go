@@ -5,6 +5,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/moby/sys/atomicwriter"
+
 	"github.com/hullwright/hullwright/internal/errdefs"
 )
 
@@ -83,12 +85,5 @@ func writeFile(path string, data []byte, mode os.FileMode) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	next := path + ".next"
-	if err := os.WriteFile(next, data, mode); err != nil {
-		return err
-	}
-	if err := os.Chmod(next, mode); err != nil { // the umask's bits too
-		return err
-	}
-	return os.Rename(next, path)
+	return atomicwriter.WriteFile(path, data, mode)
 }

@@ -3,7 +3,6 @@ package buildpush
 import (
 	"context"
 	"errors"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,7 +27,6 @@ type job struct {
 	options Options
 	version string // that metadata derived
 	started time.Time
-	dir     string // working directory of the checkout
 
 	manager  *setup.Manager
 	state    *setup.State
@@ -51,7 +49,7 @@ func newJob(ctx context.Context, env *cli.Env, o Options) (*job, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &job{env: env, event: event, options: o, started: env.Now(), dir: env.Dir}
+	j := &job{env: env, event: event, options: o, started: env.Now()}
 	var errs []error
 	check := func(err error) { errs = append(errs, err) }
 
@@ -190,12 +188,4 @@ func provenance(in string, e ci.Event) (string, error) {
 		attrs = append(attrs, "builder-id="+e.JobURL)
 	}
 	return strings.Join(attrs, ","), nil
-}
-
-// metadataFile is the path of the metadata file, empty where none is wanted.
-func (j *job) metadataFile() string {
-	if j.options.MetadataFile == "" || filepath.IsAbs(j.options.MetadataFile) {
-		return j.options.MetadataFile
-	}
-	return filepath.Join(j.dir, j.options.MetadataFile)
 }

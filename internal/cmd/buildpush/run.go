@@ -344,8 +344,8 @@ func (j *job) giveOutputs() error {
 		if err != nil {
 			return err
 		}
-		if path := j.metadataFile(); path != "" {
-			if err := atomicwriter.WriteFile(path, metadata, 0o644); err != nil {
+		if path := j.options.MetadataFile; path != "" {
+			if err := atomicwriter.WriteFile(absolute(path, j.env.Dir), metadata, 0o644); err != nil {
 				return &errdefs.Error{Kind: errdefs.Environment, Input: "metadata-file", Err: err}
 			}
 		}
