@@ -17,32 +17,122 @@ import (
 
 // Request is an image that is wanted, every value parsed.
 type Request struct {
-	Context     BuildContext
-	Target      string        // stage; empty is the last
-	Platforms   []v1.Platform // empty is the node's own
-	BuildArgs   map[string]string
-	Labels      map[string]string
-	Annotations []Annotation
-	Tags        []name.Tag // where Push is set, at least one
-	CacheFrom   []Cache
-	CacheTo     []Cache
-	Secrets     map[string][]byte // by id; never printed
-	Pull        bool              // resolve base images again
-	NoCache     bool
-	Push        bool
-	// Provenance are the attributes of the provenance attestation, as
-	// "mode=min,inline-only=true"; empty is none.
-	Provenance string
-	VCS        VCS
+	Context       BuildContext
+	Named         map[string]NamedContext // further contexts, by the name that FROM and COPY use
+	Target        string                  // stage; empty is the last
+	Platforms     []v1.Platform           // empty is the node's own
+	BuildArgs     map[string]string
+	Labels        map[string]string
+	Annotations   []Annotation
+	CacheFrom     []Cache
+	CacheTo       []Cache
+	Secrets       map[string][]byte // by id; never printed
+	SSH           []Agent
+	Pull          bool // resolve base images again
+	NoCache       bool
+	NoCacheStages []string // stages to build again; empty where NoCache is set
+
+	// Push is whether the image goes to a registry: to the repositories of Tags,
+	// which then point to it, and to Repositories by its digest alone. At least
+	// one of the two is not empty then.
+	Push         bool
+	Tags         []name.Tag
+	Repositories []name.Repository
+	// Image are attributes of the exporter that pushes, as compression=zstd.
+	Image map[string]string
+	// Outputs are the exports besides the push.
+	Outputs []Output
+
+	// Attests are the attributes of each attestation by its type, as
+	// "mode=min,inline-only=true" of provenance.
+	Attests map[string]string
+
+	AddHosts     []string // host=ip
+	Entitlements []string // as network.host, device=name
+	CgroupParent string
+	Network      string            // host, none or empty
+	ShmSize      int64             // bytes; 0 is the builder's default
+	Ulimits      []string          // name=soft:hard
+	Limits       map[string]string // of a step's resources, as BuildKit's frontend names them: memory, cpuquota
+
+	// Policies are source policies; of a Dockerfile that has one beside it
+	// (Dockerfile.rego) that one is in force too.
+	Policies []Policy
+
+	// Call asks the frontend something instead of building; the zero value builds.
+	Call Call
+
+	// Reproducible is the time in seconds since 1970 that every file and
+	// timestamp of the image gets; nil leaves them as they are.
+	Reproducible *int64
+	// Compatibility pins the bytes that exporters write to those of an older
+	// BuildKit: 10 is 0.13, 20 is 0.15, 30 is 0.31; 0 is the builder's own.
+	Compatibility int
+
+	VCS VCS
 }
 
-// BuildContext is where a build's files come from: a directory or a git
-// repository.
+// BuildContext is where a build's files come from. One of Dir, URL and Stdin is
+// set.
 type BuildContext struct {
-	Dir           string // absolute path of the local directory; empty where URL is set
-	URL           string // git address, as https://host/owner/repo.git#ref:dir
-	DockerfileDir string // absolute path; empty where the Dockerfile is in the git repository
-	Dockerfile    string // file name in DockerfileDir, or path in the git repository
+	Dir   string // absolute path of the local directory
+	URL   string // git address, as https://host/owner/repo.git#ref:dir, or http address of a tar or a Dockerfile
+	Stdin bool   // standard input: a tar, or a Dockerfile whose context is empty
+
+	DockerfileDir   string // absolute path; empty where the Dockerfile is in the context itself
+	Dockerfile      string // file name in DockerfileDir, or path in the context
+	DockerfileURL   string // http address that the Dockerfile is fetched from; empty where it is a file
+	DockerfileStdin bool   // the Dockerfile is on standard input
+}
+
+// NamedContext is a context besides the main one. One field is set.
+type NamedContext struct {
+	Image  string // reference, without docker-image://
+	Layout OCILayout
+	URL    string // git or http address
+	Dir    string // absolute path of a local directory
+}
+
+// OCILayout is an image in a directory of the OCI image layout.
+type OCILayout struct {
+	Dir    string // absolute path
+	Tag    string // as index.json names it; empty is latest, where Digest is empty too
+	Digest string
+}
+
+// Agent is an ssh agent, or keys, that RUN --mount=type=ssh uses.
+type Agent struct {
+	ID    string   // "default" where none is named
+	Paths []string // socket or private keys, absolute; empty is SSH_AUTH_SOCK's
+}
+
+// Output is an export besides the push.
+type Output struct {
+	Type  string            // image, docker, oci, tar or local
+	Attrs map[string]string // BuildKit's
+	// Dest is the absolute path of a file, or of a directory for local and for
+	// oci and docker with tar=false; [Stdout]; or empty: then an image stays in
+	// the builder's store, and the engine loads a docker export.
+	Dest string
+}
+
+// Stdout is the Dest of an output that goes to standard output.
+const Stdout = "-"
+
+// Policy says which sources a build may use, in rego:
+// https://docs.docker.com/build/policies/
+type Policy struct {
+	Files    []string // absolute paths
+	Reset    bool     // the Dockerfile's own policy is not in force
+	Disabled bool     // no policy is
+	Strict   *bool    // whether a daemon that can't enforce all of it is an error; nil is the default
+}
+
+// Call is a question to the frontend: https://docs.docker.com/reference/cli/docker/buildx/build/#call
+type Call struct {
+	Method       string // lint, outline, targets or subrequests.describe; empty builds
+	Format       string // text or json
+	IgnoreStatus bool   // what a check finds is no failure
 }
 
 // VCS is the revision that a local context was checked out from.
@@ -53,7 +143,7 @@ type VCS struct {
 
 // Cache is one place to import build cache from or export it to.
 type Cache struct {
-	Type  string            `json:"type"` // registry, inline or local
+	Type  string            `json:"type"` // registry, inline, local, gha, s3 or azblob
 	Attrs map[string]string `json:"attrs,omitempty"`
 }
 
@@ -71,16 +161,22 @@ type Level struct {
 	Platform string // linux/arm64; empty is every one
 }
 
-// Repositories are the repositories of the request's tags, each once, in the
-// order of the tags.
-func (r Request) Repositories() []name.Repository {
+// Destinations are the repositories that the image is pushed to, each once: those
+// of the tags in their order, then those that get it by digest.
+func (r Request) Destinations() []name.Repository {
 	var repos []name.Repository
 	seen := map[string]bool{}
-	for _, t := range r.Tags {
-		if repo := t.Context(); !seen[repo.Name()] {
+	add := func(repo name.Repository) {
+		if !seen[repo.Name()] {
 			seen[repo.Name()] = true
 			repos = append(repos, repo)
 		}
+	}
+	for _, t := range r.Tags {
+		add(t.Context())
+	}
+	for _, repo := range r.Repositories {
+		add(repo)
 	}
 	return repos
 }

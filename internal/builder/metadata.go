@@ -11,9 +11,10 @@ import (
 // Metadata is the result as buildx's --metadata-file has it: each key of the
 // exporter's response, decoded where it holds a JSON object, and the names and
 // the build's reference, indented by two spaces.
-func (r Result) Metadata(builder, node string, tags []name.Tag) ([]byte, error) {
+func (r Result) Metadata(builder string, tags []name.Tag) ([]byte, error) {
 	m := map[string]any{}
-	for k, v := range r.Response {
+	part := r.Parts[0]
+	for k, v := range part.Response {
 		m[k] = embedded(v)
 	}
 	delete(m, "image.name") // names a repository by digest, as it was pushed
@@ -24,7 +25,7 @@ func (r Result) Metadata(builder, node string, tags []name.Tag) ([]byte, error) 
 		}
 		m["image.name"] = strings.Join(names, ",")
 	}
-	m["buildx.build.ref"] = strings.Join([]string{builder, node, r.Ref}, "/")
+	m["buildx.build.ref"] = strings.Join([]string{builder, part.Node, part.Ref}, "/")
 	if len(r.Summary.Warnings) > 0 {
 		m["buildx.build.warnings"] = r.Summary.Warnings
 	}
@@ -49,8 +50,8 @@ func embedded(v string) any {
 // ImageID is the image's id as docker shows it: the config's digest where there
 // is one image, else the index's digest.
 func (r Result) ImageID() string {
-	if id := r.Response["containerimage.config.digest"]; id != "" {
+	if id := r.Parts[0].Response["containerimage.config.digest"]; id != "" {
 		return id
 	}
-	return r.Response["containerimage.digest"]
+	return r.Parts[0].Response["containerimage.digest"]
 }

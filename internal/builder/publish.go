@@ -49,7 +49,7 @@ func Probe(ctx context.Context, reg *registry.Client, req Request) error {
 // configs and manifests are there already: BuildKit pushed them. What differs
 // is the attestations, since each exporter names its repository in them.
 func Align(ctx context.Context, reg *registry.Client, req Request, digest v1.Hash) error {
-	repos := req.Repositories()
+	repos := req.Destinations()
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(maxRepositories)
 	for _, repo := range repos[1:] {
@@ -79,7 +79,7 @@ func Release(ctx context.Context, reg *registry.Client, req Request, digest v1.H
 // verify reads the index back from every repository of the request, in the
 // order of the tags.
 func verify(ctx context.Context, reg *registry.Client, req Request, digest v1.Hash) ([]Pushed, error) {
-	repos := req.Repositories()
+	repos := req.Destinations()
 	pushed := make([]Pushed, len(repos))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(maxRepositories)

@@ -26,29 +26,59 @@ type Session struct {
 	// Progress receives the build's display; live where Terminal is set.
 	Progress io.Writer
 	Terminal bool
+	// Stdin is read where the context or the Dockerfile is on standard input.
+	Stdin io.Reader
+	// Stdout receives the one output that goes to standard output.
+	Stdout io.Writer
+	// Load gives what the engine reads an image from: a docker export without a
+	// destination is written to it; Close ends the load and gives its error.
+	Load func(ctx context.Context) (io.WriteCloser, error)
+	// CacheSecrets gives the attributes of a cache that no plan may show: tokens
+	// and keys. They are added to the cache's own.
+	CacheSecrets func(ctx context.Context, c Cache) (map[string]string, error)
+	// Environ is the environment: SSH_AUTH_SOCK and what policies may ask for.
+	Environ map[string]string
+	// Logs receives the whole output of every step; nil keeps none.
+	Logs io.Writer
 }
 
-// Result is what a solve gave.
+// Result is what a build gave.
 type Result struct {
-	// Ref is the build's id in the node's history.
-	Ref string
-	// Digest is the pushed index's, or the manifest's where there is one
-	// platform and no attestation; zero where nothing was exported.
-	Digest v1.Hash
+	Parts []Part // one a solve, in the plan's order
+	// Digest is the image's: the pushed index's, or the manifest's where there
+	// is one platform and no attestation; zero where nothing was exported. Of
+	// several parts it is that of the index that [Merge] made.
+	Digest  v1.Hash
+	Summary progress.Summary
+}
+
+// Part is what one node gave.
+type Part struct {
+	Node      string
+	Platforms []string
+	// Ref is the solve's id in the node's history.
+	Ref    string
+	Digest v1.Hash // zero where nothing was exported
 	// Response is BuildKit's exporter response as it came.
 	Response map[string]string
-	Summary  progress.Summary
 }
 
-// Build does the plan's solve on a node. Errors are classified: errdefs.Build
-// with the Dockerfile's excerpt where a step failed, errdefs.Denied and
-// errdefs.Environment where a registry or the node did.
-func Build(ctx context.Context, node *client.Client, plan Solve, s Session) (Result, error) {
-	opt, err := solveOpt(plan, s)
+// Build does the plan's solves, all at the same time; nodes gives the connection
+// to a node. Errors are classified: errdefs.Build with the Dockerfile's excerpt
+// where a step failed, errdefs.Denied and errdefs.Environment where a registry
+// or a node did.
+func Build(ctx context.Context, nodes func(name string) (*client.Client, error), plan Plan, s Session) (Result, error) {
+	solve := plan.Solves[0]
+	node, err := nodes(solve.Node)
 	if err != nil {
 		return Result{}, err
 	}
-	result := Result{Ref: opt.Ref}
+	opt, err := solveOpt(solve, s)
+	if err != nil {
+		return Result{}, err
+	}
+	part := Part{Node: solve.Node, Platforms: solve.Platforms, Ref: opt.Ref}
+	var result Result
 	status := make(chan *client.SolveStatus)
 	var group errgroup.Group
 	group.Go(func() error {
@@ -60,17 +90,18 @@ func Build(ctx context.Context, node *client.Client, plan Solve, s Session) (Res
 	resp, solveErr := node.Solve(ctx, nil, opt, status)
 	showErr := group.Wait()
 	if solveErr != nil {
-		return result, classify(ctx, plan, solveErr)
+		return result, classify(ctx, solve, solveErr)
 	}
 	if showErr != nil {
 		return result, showErr
 	}
-	result.Response = resp.ExporterResponse
+	part.Response = resp.ExporterResponse
 	if d := resp.ExporterResponse["containerimage.digest"]; d != "" {
-		if result.Digest, err = v1.NewHash(d); err != nil {
+		if part.Digest, err = v1.NewHash(d); err != nil {
 			return result, errdefs.New(errdefs.Environment, "the builder gave the digest %q: %w", d, err)
 		}
 	}
+	result.Parts, result.Digest = []Part{part}, part.Digest
 	return result, nil
 }
 

@@ -67,7 +67,7 @@ func newJob(ctx context.Context, env *cli.Env, o Options) (*job, error) {
 	check(err)
 	push, err := parsePush(o.Push, len(o.Images) > 0)
 	check(err)
-	j.request.Provenance, err = provenance(o.Provenance, event)
+	j.request.Attests, err = attests(o, event)
 	check(err)
 	check(j.name(ctx))
 	j.spec, err = o.Options.Spec(env.Dir, env.Environ)
@@ -159,6 +159,15 @@ func parsePush(push string, wholeJob bool) (bool, error) {
 		return false, errdefs.BadInputf("push", 0, "%q is no boolean", push).WithHint("one of true, false, auto")
 	}
 	return b, nil
+}
+
+// attests are the attestations to make, by type.
+func attests(o Options, e ci.Event) (map[string]string, error) {
+	attrs, err := provenance(o.Provenance, e)
+	if attrs == "" {
+		return nil, err
+	}
+	return map[string]string{"provenance": attrs}, err
 }
 
 // provenance is the attestation's attributes. mode=max records build arguments,

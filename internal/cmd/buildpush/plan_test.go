@@ -71,7 +71,7 @@ func TestPlanDerives(t *testing.T) {
 	if diff := cmp.Diff([]builder.ReleaseStep{version, latest}, got.Release); diff != "" {
 		t.Error(diff)
 	}
-	if v := got.Solve.FrontendAttrs["label:org.opencontainers.image.version"]; v != "1.4.2" {
+	if v := got.Solves[0].FrontendAttrs["label:org.opencontainers.image.version"]; v != "1.4.2" {
 		t.Errorf("the version's label is %q", v)
 	}
 	if diff := cmp.Diff([]builder.ReleaseStep{version}, plan(t, dir, "--guard-latest", "git").Release); diff != "" {

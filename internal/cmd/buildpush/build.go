@@ -1,0 +1,81 @@
+package buildpush
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/moby/buildkit/client"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/hullwright/hullwright/internal/builder"
+	"github.com/hullwright/hullwright/internal/ci"
+	"github.com/hullwright/hullwright/internal/errdefs"
+)
+
+// build solves. Meanwhile it asks the registries whether they will take the
+// tags, since a build of an hour shall not end with a password that was wrong,
+// and proves the emulators that were there before.
+func (j *job) build(ctx context.Context) error {
+	if len(j.plan.Solves[0].Exports) == 0 {
+		j.env.Warnf("nothing to push to: the result stays in the builder's cache")
+	}
+	title := "Build"
+	for _, s := range j.plan.Solves {
+		title += " " + strings.Join(s.Platforms, ", ")
+	}
+	return j.env.Group(strings.TrimSpace(title), func() error {
+		var proof bytes.Buffer // told after the display has ended
+		defer func() { proof.WriteTo(j.env.Stderr) }()
+		progress, err := j.foreign()
+		if err != nil {
+			return err
+		}
+		defer progress.Close()
+		group, ctx := errgroup.WithContext(ctx)
+		if !j.emulated {
+			group.Go(func() error { return j.emulate(ctx, &proof) })
+		}
+		if j.request.Push {
+			group.Go(func() error { return builder.Probe(ctx, j.registry, j.request) })
+		}
+		group.Go(func() error {
+			var err error
+			j.result, err = builder.Build(ctx, j.node, j.plan, builder.Session{
+				Secrets:     j.request.Secrets,
+				Credentials: buildkitCredentials(j.keychain),
+				Progress:    progress,
+				Terminal:    j.env.Terminal,
+			})
+			j.built = err == nil
+			return err
+		})
+		return group.Wait()
+	})
+}
+
+// node gives the connection to a node of the builder.
+func (j *job) node(name string) (*client.Client, error) {
+	for _, n := range j.builder.Nodes {
+		if n.Name == name {
+			return j.builder.Client(n), nil
+		}
+	}
+	return nil, errdefs.New(errdefs.Environment, "builder %s has no node %s", j.builder.Name, name)
+}
+
+// foreign is where the build's own text goes: to the terminal itself, where the
+// display draws, and elsewhere behind the CI system's fence.
+func (j *job) foreign() (io.WriteCloser, error) {
+	if f, ok := j.env.Stderr.(*os.File); ok && j.env.Terminal {
+		return keepOpen{f}, nil
+	}
+	return ci.Foreign(j.env.CI, j.env.Stderr)
+}
+
+// keepOpen is a terminal that a display does not close.
+type keepOpen struct{ *os.File }
+
+func (keepOpen) Close() error { return nil }
