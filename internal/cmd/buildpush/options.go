@@ -44,10 +44,12 @@ type Options struct {
 	Builder string `env:"BUILDER" help:"Builder to use; the default is buildx's current one, or else one made for this run."`
 	setup.Options
 
+	Release
+	Report
+
 	AllowUntrusted bool   `env:"ALLOW-UNTRUSTED" envDefault:"false" help:"Push, and export cache, for the request of a fork too."`
 	Plan           bool   `env:"PLAN" envDefault:"false" help:"Print what would be done as JSON, and do nothing."`
 	State          string `env:"STATE" placeholder:"FILE" help:"File that says what this run made and which tags it wrote, while it runs and where it did not end well."`
-	MetadataFile   string `env:"METADATA-FILE" placeholder:"FILE" help:"File that receives the metadata output."`
 	cli.Common
 }
 

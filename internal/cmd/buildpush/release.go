@@ -7,6 +7,9 @@ import (
 	"github.com/hullwright/hullwright/internal/registry"
 )
 
+// Release are the inputs of how tags are written.
+type Release struct{}
+
 func (j *job) align(ctx context.Context) error {
 	if len(j.plan.Align) == 0 {
 		return nil

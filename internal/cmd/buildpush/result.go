@@ -12,6 +12,11 @@ import (
 	"github.com/hullwright/hullwright/internal/report"
 )
 
+// Report are the inputs of what a run tells and keeps.
+type Report struct {
+	MetadataFile string `env:"METADATA-FILE" placeholder:"FILE" help:"File that receives the metadata output."`
+}
+
 func (j *job) summarize(context.Context) error {
 	if failed := j.result.Summary.CacheExportError(); failed != "" {
 		j.env.Warnf("cache-to: %s", failed)
