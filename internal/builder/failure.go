@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	hull "github.com/hullwright/hullwright/internal/errdefs"
+	"github.com/hullwright/hullwright/internal/progress"
 )
 
 // BuildKit's errors cross the daemon's socket as text with a few typed
@@ -26,7 +27,7 @@ var (
 )
 
 // classify says a solve's failure in a person's terms.
-func classify(ctx context.Context, plan Solve, err error) error {
+func classify(ctx context.Context, plan Solve, shown progress.Summary, err error) error {
 	if cause := ctx.Err(); cause != nil {
 		return &hull.Error{Kind: hull.Canceled, Err: fmt.Errorf("the build was stopped: %w", cause)}
 	}

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/hullwright/hullwright/internal/errdefs"
+	"github.com/hullwright/hullwright/internal/progress"
 )
 
 // The texts are BuildKit's own, as it gave them when each was made to happen.
@@ -32,7 +33,7 @@ func TestClassify(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			err := classify(context.Background(), Solve{Node: "b0"}, c.err)
+			err := classify(context.Background(), Solve{Node: "b0"}, progress.Summary{}, c.err)
 			if got := errdefs.KindOf(err); got != c.kind {
 				t.Errorf("kind %v, want %v: %v", got, c.kind, err)
 			}
@@ -43,7 +44,7 @@ func TestClassify(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if got := errdefs.KindOf(classify(ctx, Solve{}, errors.New("anything"))); got != errdefs.Canceled {
+	if got := errdefs.KindOf(classify(ctx, Solve{}, progress.Summary{}, errors.New("anything"))); got != errdefs.Canceled {
 		t.Errorf("a canceled build has kind %v", got)
 	}
 }

@@ -59,7 +59,7 @@ func Build(ctx context.Context, nodes func(name string) (*client.Client, error),
 	resp, solveErr := node.Solve(ctx, nil, opt, status)
 	showErr := group.Wait()
 	if solveErr != nil {
-		return result, classify(ctx, solve, solveErr)
+		return result, classify(ctx, solve, result.Summary, solveErr)
 	}
 	if showErr != nil {
 		return result, showErr
