@@ -38,6 +38,9 @@ type Request struct {
 	Push         bool
 	Tags         []name.Tag
 	Repositories []name.Repository
+	// Insecure are the registries, "host" or "host:port", that may be spoken to over
+	// plain http or with a certificate that nobody vouches for.
+	Insecure []string
 	// Image are attributes of the exporter that pushes, as compression=zstd.
 	Image map[string]string
 	// Outputs are the exports besides the push.

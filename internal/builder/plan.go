@@ -108,6 +108,7 @@ func newSolve(req Request, p part, several bool) Solve {
 		// before by this key.
 		solve.SharedKey = sharedKey(req.Context.Dir)
 	}
+	allowInsecure(&solve, req.Insecure)
 	return solve
 }
 
