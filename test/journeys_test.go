@@ -81,6 +81,8 @@ func TestJourneys(t *testing.T) {
 			"exits":      exits,
 			"wait-write": waitWrite,
 			"gitserver":  gitserver,
+			"faulty":     faulty,
+			"smalldisk":  smallDisk,
 		},
 	})
 }
