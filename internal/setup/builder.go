@@ -360,7 +360,7 @@ func (m *Manager) bootNode(ctx context.Context, builder string, n groupNode, con
 	}
 	node := Node{
 		Name: n.Name, Endpoint: n.Endpoint, Flags: n.Flags, DriverOpts: n.DriverOpts,
-		Platforms: allFromOCI(n.Platforms), conn: conn,
+		Platforms: allFromOCI(n.Platforms), Fixed: allFromOCI(n.Platforms), conn: conn,
 	}
 	if err := await(ctx, &node); err != nil {
 		err := errdefs.New(errdefs.Environment, "node %s at %s: %w", n.Name, n.Endpoint, err)

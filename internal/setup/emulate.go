@@ -39,10 +39,9 @@ func (m *Manager) Emulate(ctx context.Context, b *Builder, want []v1.Platform, i
 	if image == "" {
 		image = DefaultBinfmtImage
 	}
-	rows := make([]Emulation, len(want))
+	rows := b.rows(want)
 	var todo []*proof
 	for i, p := range want {
-		rows[i] = place(b, p)
 		switch _, ok := binfmt.Check(p.Architecture); {
 		case rows[i].Native:
 		case p.OS != "linux":
@@ -108,26 +107,15 @@ func (p *proof) fault() error {
 	return err.WithHint("%s", p.next)
 }
 
-// place chooses the node for a platform: one that runs it natively, one that
-// says that it can run it, or the first.
-func place(b *Builder, p v1.Platform) Emulation {
-	row := Emulation{Platform: p, Node: b.Nodes[0].Name}
-	lists := func(n Node) bool {
-		return slices.ContainsFunc(n.Platforms, func(o v1.Platform) bool {
-			// Some arm64 machines have no 32-bit mode: kinship is not enough.
-			return o.Architecture == p.Architecture && native(o, p)
-		})
+// rows says for each platform on which node it is to run: where [Place] puts it,
+// also once more is proved.
+func (b *Builder) rows(want []v1.Platform) []Emulation {
+	rows := make([]Emulation, len(want))
+	for i, at := range place(b.Nodes, want, true) {
+		n := b.Nodes[at]
+		rows[i] = Emulation{Platform: want[i], Node: n.Name, Native: n.native(want[i])}
 	}
-	if i := slices.IndexFunc(b.Nodes, lists); i >= 0 {
-		row.Node = b.Nodes[i].Name
-	}
-	for _, n := range b.Nodes {
-		if len(n.Platforms) > 0 && native(n.Platforms[0], p) && lists(n) {
-			row.Node, row.Native = n.Name, true
-			break
-		}
-	}
-	return row
+	return rows
 }
 
 func (b *Builder) node(name string) *Node {

@@ -85,6 +85,12 @@ func native(own, p v1.Platform) bool {
 	return platforms.Only(toOCI(own)).Match(toOCI(p))
 }
 
+// same is whether two platforms are one, however they are written: linux/arm64
+// is linux/arm64/v8.
+func same(a, b v1.Platform) bool {
+	return platforms.OnlyStrict(toOCI(a)).Match(toOCI(b))
+}
+
 // merge adds the platforms of more to list that it has not.
 func merge(list, more []v1.Platform) []v1.Platform {
 	for _, p := range more {

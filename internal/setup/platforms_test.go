@@ -96,25 +96,3 @@ func TestNative(t *testing.T) {
 		}
 	}
 }
-
-func TestPlace(t *testing.T) {
-	amd, arm := v1.Platform{OS: "linux", Architecture: "amd64"}, v1.Platform{OS: "linux", Architecture: "arm64"}
-	v7 := v1.Platform{OS: "linux", Architecture: "arm", Variant: "v7"}
-	s390x := v1.Platform{OS: "linux", Architecture: "s390x"}
-	// The first emulates arm64, the second runs it, and only arm64: some have no
-	// 32-bit mode, and then do not list arm.
-	b := &Builder{Nodes: []Node{{Name: "n0", Platforms: []v1.Platform{amd, arm, v7}}, {Name: "n1", Platforms: []v1.Platform{arm}}}}
-	for _, tt := range []struct {
-		p    v1.Platform
-		want Emulation
-	}{
-		{amd, Emulation{Platform: amd, Node: "n0", Native: true}},
-		{arm, Emulation{Platform: arm, Node: "n1", Native: true}},
-		{v7, Emulation{Platform: v7, Node: "n0"}},
-		{s390x, Emulation{Platform: s390x, Node: "n0"}},
-	} {
-		if diff := cmp.Diff(tt.want, place(b, tt.p)); diff != "" {
-			t.Error(diff)
-		}
-	}
-}

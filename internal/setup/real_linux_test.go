@@ -286,7 +286,7 @@ func TestRealEmulateByImage(t *testing.T) {
 	check(t, err)
 	want, err := ParsePlatforms([]string{"linux/riscv64", "linux/s390x"})
 	check(t, err)
-	rows := []Emulation{place(b, want[0]), place(b, want[1])}
+	rows := b.rows(want)
 	var proofs []*proof
 	for i := range rows {
 		proofs = append(proofs, &proof{row: &rows[i], node: b.node(rows[i].Node)})

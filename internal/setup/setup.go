@@ -63,6 +63,7 @@ type Node struct {
 	Name       string
 	Endpoint   string
 	Platforms  []v1.Platform // native and emulated, as the node reports; first is its own
+	Fixed      []v1.Platform // that buildx's store says the node is for; in Platforms too
 	Version    string        // BuildKit's, as v0.33.1; empty where it does not say
 	Flags      []string
 	DriverOpts map[string]string
