@@ -9,9 +9,11 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/hullwright/hullwright/internal/ci"
+	"github.com/hullwright/hullwright/internal/errdefs"
 	"github.com/hullwright/hullwright/internal/input"
 )
 
@@ -25,6 +27,9 @@ type Env struct {
 	Now     func() time.Time // the clock; SOURCE_DATE_EPOCH is the verb's business
 	// Terminal is whether Stderr is a terminal that a person watches.
 	Terminal bool
+	// Secrets are hidden in what Stdout and Stderr print, and in all else that a
+	// verb writes of foreign text. Masking a value adds it.
+	Secrets *ci.Secrets
 	// CI is the system that runs the job; set before a verb runs.
 	CI ci.Provider
 
@@ -77,10 +82,46 @@ func NewVerb[O any, P interface {
 		var opts O
 		faults := input.Bind(&opts, env.Environ, args)
 		// The CI system is found where inputs are bad too: it marks the faults.
-		if err := errors.Join(faults, env.bind(P(&opts).common(), v.Reports)); err != nil {
-			return err
+		if err := env.bind(P(&opts).common(), v.Reports); err != nil {
+			return errors.Join(faults, err)
+		}
+		if faults != nil {
+			return errors.Join(faults, furtherFaults(ctx, env, opts, faults))
 		}
 		return run(ctx, env, opts)
 	}
 	return v
+}
+
+// Checker is implemented by options whose values can be bad in ways that their
+// types don't tell. Check gives these faults, also where others were found
+// before, so that a person sees all at once; it does nothing else.
+type Checker interface {
+	Check(ctx context.Context, env *Env) error
+}
+
+// furtherFaults are those that the options find themselves, without what
+// follows from a fault that is told already: its input has no value. Where a
+// flag is unknown, any input may be the one that was meant, and none is checked.
+func furtherFaults(ctx context.Context, env *Env, opts any, told error) error {
+	checker, ok := opts.(Checker)
+	if !ok {
+		return nil
+	}
+	bad := map[string]bool{}
+	for _, fault := range errdefs.List(told) {
+		var e *errdefs.Error
+		if !errors.As(fault, &e) || e.Input == "" {
+			return nil
+		}
+		bad[strings.TrimPrefix(e.Input, "--")] = true
+	}
+	var further []error
+	for _, fault := range errdefs.List(checker.Check(ctx, env)) {
+		var e *errdefs.Error
+		if errors.As(fault, &e) && e.Kind == errdefs.BadInput && e.Input != "" && !bad[e.Input] {
+			further = append(further, fault)
+		}
+	}
+	return errors.Join(further...)
 }

@@ -41,6 +41,18 @@ var greet = NewVerb(Verb{
 	return nil
 })
 
+// Check finds a name that may not be greeted.
+func (o options) Check(_ context.Context, env *Env) error {
+	if env.CI == nil {
+		return errors.New("there is no CI system")
+	}
+	if o.Name == "nobody" {
+		return errors.Join(errdefs.BadInputf("name", 0, "nobody is there"), errdefs.BadInputf("times", 0, "too few"),
+			errdefs.New(errdefs.Environment, "no door"))
+	}
+	return nil
+}
+
 func runGreet(t *testing.T, environ map[string]string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
@@ -83,6 +95,19 @@ func TestRun(t *testing.T) {
 }
 
 // A failed run's outputs are as good as what it did before it failed.
+// Faults of values are told together with those of types, but not what follows
+// from a fault that is told already, and nothing where a flag is unknown.
+func TestFurtherFaults(t *testing.T) {
+	code, _, stderr := runGreet(t, nil, "greet", "nobody", "--times", "many")
+	if code != errdefs.ExitBadInput || !strings.Contains(stderr, "many") || !strings.Contains(stderr, "nobody is there") ||
+		strings.Contains(stderr, "too few") || strings.Contains(stderr, "no door") {
+		t.Errorf("exit %d\n%s", code, stderr)
+	}
+	if _, _, stderr := runGreet(t, nil, "greet", "nobody", "--tims", "1"); strings.Contains(stderr, "nobody is there") {
+		t.Errorf("checked with an unknown flag:\n%s", stderr)
+	}
+}
+
 func TestOutputsFileIsWrittenAlsoOnFailure(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "outputs.json")
 	if code, _, stderr := runGreet(t, nil, "greet", "denied", "--outputs-file", file); code != errdefs.ExitDenied {

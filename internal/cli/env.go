@@ -23,6 +23,7 @@ func (e *Env) bind(c *Common, reports bool) error {
 		Stdout:     e.Stdout,
 		Stderr:     e.Stderr,
 		Dir:        e.Dir,
+		Secrets:    e.Secrets,
 		DotenvFile: c.DotenvFile,
 	}, c.Provider)
 	if err != nil {
@@ -92,7 +93,7 @@ func (e *Env) Group(title string, do func() error) error {
 		g.StartGroup(e.Stderr, title)
 		defer g.EndGroup(e.Stderr)
 	} else if !e.Terminal {
-		fmt.Fprintln(e.Stderr, title)
+		fmt.Fprintln(e.Stderr, ci.Clean(title))
 	}
 	return do()
 }

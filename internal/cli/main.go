@@ -103,10 +103,12 @@ func process() (*Env, context.Context, func(), error) {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	context.AfterFunc(ctx, stop)
 	environ := environMap(os.Environ())
+	secrets := new(ci.Secrets)
 	env := &Env{
 		Stdin:   os.Stdin,
-		Stdout:  ci.NewRedactor(os.Stdout),
-		Stderr:  ci.NewRedactor(os.Stderr),
+		Stdout:  secrets.Writer(os.Stdout),
+		Stderr:  secrets.Writer(os.Stderr),
+		Secrets: secrets,
 		Environ: environ,
 		Dir:     dir,
 		Now:     time.Now,

@@ -24,15 +24,17 @@ func Version() string {
 // printError prints every error and hint under the verb's name, marks them in
 // the CI system, and returns the exit code.
 func printError(env *Env, verb string, err error) int {
+	// An error may quote what a stranger wrote: a branch, a Dockerfile, the
+	// output of a step.
+	inert := func(text string) string { return ci.Inert(env.CI, env.Secrets.Hide(text)) }
 	for _, e := range errdefs.List(err) {
-		// An error may quote what a stranger wrote: a branch, a Dockerfile.
-		fmt.Fprintf(env.Stderr, "%s: error: %s\n", verb, ci.Clean(e.Error()))
+		fmt.Fprintf(env.Stderr, "%s: error: %s\n", verb, inert(e.Error()))
 		for _, h := range errdefs.Hints(e) {
-			fmt.Fprintf(env.Stderr, "%s: hint: %s\n", verb, ci.Clean(h))
+			fmt.Fprintf(env.Stderr, "%s: hint: %s\n", verb, inert(h))
 		}
 		var bad *errdefs.Error
 		if noticer, ok := env.CI.(ci.Noticer); ok && errors.As(e, &bad) {
-			noticer.Notice(ci.Notice{Level: ci.Failure, Message: firstLine(e.Error()), Title: verb})
+			noticer.Notice(ci.Notice{Level: ci.Failure, Message: inert(firstLine(e.Error())), Title: verb})
 		}
 	}
 	return errdefs.KindOf(err).ExitCode()
@@ -64,7 +66,10 @@ func printVerbHelp(w io.Writer, usage string, v Verb) {
 	if v.Long != "" {
 		fmt.Fprintf(w, "\n%s\n", strings.TrimSpace(v.Long))
 	}
-	fmt.Fprintf(w, "\ninputs:\n%s", input.Help(v.Inputs))
+	if len(v.Inputs) > 0 && v.Inputs[0].Group == "" {
+		fmt.Fprint(w, "\ninputs:\n")
+	}
+	fmt.Fprint(w, input.Help(v.Inputs))
 	if len(v.Outputs) == 0 {
 		return
 	}

@@ -302,6 +302,28 @@ func TestHelp(t *testing.T) {
 	}
 }
 
+func TestHelpGroups(t *testing.T) {
+	type grouped struct {
+		A      string `group:"first" env:"A" help:"First."`
+		B      bool   `env:"B" help:"Second."`
+		Shared `group:"second"`
+		D      bool `group:"third" env:"D" help:"Fourth."`
+	}
+	var got []string
+	for _, in := range Describe(grouped{}) {
+		got = append(got, in.Name+" in "+in.Group)
+	}
+	want := []string{"a in first", "b in first", "provider in second", "d in third"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	for _, heading := range []string{"\nfirst:\n  --a VALUE\n", "\nsecond:\n  --provider", "\nthird:\n  --d\n"} {
+		if !strings.Contains(Help(Describe(grouped{})), heading) {
+			t.Errorf("no %q in\n%s", heading, Help(Describe(grouped{})))
+		}
+	}
+}
+
 func FuzzBind(f *testing.F) {
 	f.Add("--tags=a\x00--push\x00--\x00x", "a,\"b")
 	f.Add("--retries\x00-1\x00-", "")

@@ -52,7 +52,7 @@ func declared(opts any) []field {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	fields := appendFields(nil, t)
+	fields := appendFields(nil, t, "")
 	owner := map[string]string{}
 	for _, f := range fields {
 		for _, env := range f.Env {
@@ -65,15 +65,23 @@ func declared(opts any) []field {
 	return fields
 }
 
-func appendFields(fields []field, t reflect.Type) []field {
+// appendFields adds the inputs of t. The tag group names the group of a field
+// and of those after it, up to the next tag; of an embedded struct, the group
+// of all its fields.
+func appendFields(fields []field, t reflect.Type, group string) []field {
 	for i := range t.NumField() {
 		sf := t.Field(i)
+		if g, ok := sf.Tag.Lookup("group"); ok {
+			group = g
+		}
 		switch _, named := sf.Tag.Lookup("env"); {
 		case !sf.IsExported():
 		case named:
-			fields = append(fields, declare(t, sf))
+			f := declare(t, sf)
+			f.Group = group
+			fields = append(fields, f)
 		case sf.Type.Kind() == reflect.Struct:
-			fields = appendFields(fields, sf.Type)
+			fields = appendFields(fields, sf.Type, group)
 		}
 	}
 	return fields

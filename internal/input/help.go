@@ -8,11 +8,16 @@ import (
 // width is what a line of --help fits in, terminals being 80 wide.
 const width = 79
 
-// Help is the inputs as --help shows them: a flag and its help, the default
-// and the environment name.
+// Help is the inputs as --help shows them, under the headings of their groups:
+// a flag and its help, the default and the environment name.
 func Help(inputs []Input) string {
 	var b strings.Builder
+	group := ""
 	for _, in := range inputs {
+		if in.Group != group {
+			group = in.Group
+			fmt.Fprintf(&b, "\n%s:\n", group)
+		}
 		fmt.Fprintf(&b, "  %s\n", in.heading())
 		for _, line := range wrap(in.Help+in.notes(), width-len("        ")) {
 			fmt.Fprintf(&b, "        %s\n", line)

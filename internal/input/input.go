@@ -21,7 +21,8 @@
 // whose quotes belong to its entries), comments:"true" (a list where a line that
 // begins with # is left out), bare (what the flag means without a value, which
 // then must follow "=": bare:"true" for an input that is true, false or more; a
-// bool has it already). Structs may be embedded.
+// bool has it already), group (a heading of --help, for this field and those
+// after it). Structs may be embedded.
 //
 // How lists are split is [Grammar]'s matter.
 //
@@ -69,6 +70,7 @@ type Input struct {
 	Arg         string   // the positional argument's name, empty where it is none
 	Choices     []string // nil is any
 	Bare        string   // what the flag means without a value; empty where it must have one
+	Group       string   // heading of --help that it stands under; empty is none
 	Type        string   // "string", "bool", "int", "duration", "lines", "words", "records", "text" or "secrets"
 }
 
