@@ -17,6 +17,8 @@ type Host struct {
 	// groups and fences must keep their order, and so share one stream.
 	Stderr io.Writer
 	Dir    string // working directory, absolute
+	// Secrets are told what Mask is told, besides streams that are Redactors.
+	Secrets *Secrets
 	// DotenvFile receives outputs as KEY=value lines, on any system where it
 	// is set. The default is empty, on GitLab hullwright.env in Dir.
 	DotenvFile string

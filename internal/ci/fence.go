@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"strings"
 )
 
 // Foreign gives a writer for foreign text on its way to w: behind the system's
@@ -15,6 +16,24 @@ func Foreign(p Provider, w io.Writer) (io.WriteCloser, error) {
 	}
 	return Sanitize(w), nil
 }
+
+// Inert is foreign text as the system's log may show it without a fence: what
+// [Clean] leaves of it, and no line that begins with what the system obeys there.
+// It is for the few lines of an error, which a fence would make unreadable.
+func Inert(p Provider, text string) string {
+	var marks []string
+	if m, ok := p.(marker); ok {
+		marks = m.lineMarks()
+	}
+	var b strings.Builder
+	w := guardLines(&b, marks...)
+	io.WriteString(w, text)
+	w.Close()
+	return b.String()
+}
+
+// marker is a system that obeys lines which begin with a mark.
+type marker interface{ lineMarks() []string }
 
 // fence stops GitHub's runner from obeying commands until Close.
 type fence struct {

@@ -2,6 +2,7 @@ package ci
 
 import (
 	"io"
+	"math"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -26,7 +27,20 @@ const cutMark = "… [line cut]"
 //   - a line longer than 64 KiB is cut, and marked so.
 //
 // It keeps a few bytes between writes; Close hands them on and leaves w open.
-func Sanitize(w io.Writer) io.WriteCloser { return &sanitizer{w: w, blank: true} }
+func Sanitize(w io.Writer) io.WriteCloser {
+	return &sanitizer{w: w, blank: true, lineCap: lineCap}
+}
+
+// SanitizeFile is [Sanitize] for a file, whose lines may have any length.
+func SanitizeFile(w io.Writer) io.WriteCloser {
+	return &sanitizer{w: w, blank: true, lineCap: math.MaxInt}
+}
+
+// SanitizeTerminal is [Sanitize] for a live display that a person watches:
+// carriage returns stay, by which programs show how far they are.
+func SanitizeTerminal(w io.Writer) io.WriteCloser {
+	return &sanitizer{w: w, blank: true, lineCap: lineCap, returns: true}
+}
 
 // Clean is s as [Sanitize] lets it through.
 func Clean(s string) string {
@@ -39,6 +53,8 @@ func Clean(s string) string {
 
 type sanitizer struct {
 	w       io.Writer
+	lineCap int    // in bytes
+	returns bool   // carriage returns are kept
 	partial []byte // an incomplete rune at the end of the last write
 	escape  escapeState
 	out     []byte
@@ -105,7 +121,7 @@ func (s *sanitizer) rune(r rune) {
 	switch {
 	case r == '\n':
 		s.newLine()
-	case r == '\t':
+	case r == '\t', r == '\r' && s.returns:
 		s.emit(r)
 	case unicode.IsControl(r), unicode.Is(unicode.Bidi_Control, r), r == '\uFEFF':
 	default:
@@ -188,13 +204,13 @@ func (s *sanitizer) emit(r rune) {
 	before := s.length
 	s.length += utf8.RuneLen(r)
 	switch {
-	case s.length <= lineCap:
+	case s.length <= s.lineCap:
 		s.out = utf8.AppendRune(s.out, r)
-	case before <= lineCap:
+	case before <= s.lineCap:
 		s.out = append(s.out, cutMark...)
-		s.length = lineCap + 1
+		s.length = s.lineCap + 1
 	default:
-		s.length = lineCap + 1 // stays there, however long the line
+		s.length = s.lineCap + 1 // stays there, however long the line
 	}
 }
 

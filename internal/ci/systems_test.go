@@ -594,3 +594,21 @@ func FuzzForeign(f *testing.F) {
 		}
 	})
 }
+
+// TestErrorsAreInert on every system: an error that quotes a Dockerfile and the
+// output of a step is no command, although no fence is around it.
+func TestErrorsAreInert(t *testing.T) {
+	excerpt := "process did not complete\nDockerfile:2\n--------------------\n   1 | FROM x\n--------------------\n" + hostile
+	for _, name := range ci.Names() {
+		got := ci.Inert(on(t, name).Provider, excerpt)
+		if n := commands(name, got); n != 0 {
+			t.Errorf("%s: %d commands in %q", name, n, got)
+		}
+		if !strings.Contains(got, "--------------------\n   1 | FROM x\n") || !strings.Contains(got, "open") {
+			t.Errorf("%s: text is lost: %q", name, got)
+		}
+	}
+	if got, want := ci.Inert(nil, "a\x1b[2J\n::error::b"), "a\n: :error::b"; got != want {
+		t.Errorf("where no system is found: %q, want %q", got, want)
+	}
+}

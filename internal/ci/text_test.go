@@ -2,7 +2,9 @@ package ci_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -146,5 +148,64 @@ func TestRedactor(t *testing.T) {
 	}
 	if got, want := out.String(), "a *** b *** c ***-los *** abc hunt"; got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// Programs print secrets in encodings: a header's base64, an address, a JSON
+// document. What is known in one form is hidden in all.
+func TestSecretsAreHiddenInEveryForm(t *testing.T) {
+	const secret = `pa"ss w/ö&d+<1>`
+	pem := "-----BEGIN KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\nab\nxyzxyzxyzxyzxyz=\n-----END KEY-----\n"
+	var s ci.Secrets
+	s.Add(secret)
+	s.Add(pem)
+	s.Add("abc")
+	s.Add("")
+	for name, c := range map[string]struct{ text, want string }{
+		"plain":               {"x " + secret + " y", "x *** y"},
+		"base64":              {"x cGEic3Mgdy/DtiZkKzwxPg== y", "x *** y"},
+		"base64, URL's":       {"x cGEic3Mgdy_DtiZkKzwxPg== y", "x *** y"},
+		"basic authorization": {base64.StdEncoding.EncodeToString([]byte("ada:" + secret + "!")), "YWRhOnBh***MT4h"},
+		"shifted once":        {base64.StdEncoding.EncodeToString([]byte("u:" + secret)), ""},
+		"shifted twice":       {base64.StdEncoding.EncodeToString([]byte("u:p" + secret)), ""},
+		"query":               {"?t=pa%22ss+w%2F%C3%B6%26d%2B%3C1%3E&", "?t=***&"},
+		"component":           {"?t=pa%22ss%20w%2F%C3%B6%26d%2B%3C1%3E&", "?t=***&"},
+		"JSON":                {`{"t":"pa\"ss w/ö&d+<1>"}`, `{"t":"***"}`},
+		"JSON for HTML":       {`{"t":"pa\"ss w/ö\u0026d+\u003c1\u003e"}`, `{"t":"***"}`},
+		"a key's line":        {"MIIEvQIBADANBgkqhkiG9w0BAQEFAASC", "***"},
+		"a key as JSON":       {`"-----BEGIN KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\nab\nxyzxyzxyzxyzxyz=\n-----END KEY-----"`, `"***"`},
+		"too short":           {"abc ab", "abc ab"},
+		"split over lines":    {"pa\"ss\nw/ö&d+<1>", "pa\"ss\nw/ö&d+<1>"}, // as documented
+	} {
+		got := s.Hide(c.text)
+		if c.want == "" && (!strings.Contains(got, "***") || len(got) > 14) || c.want != "" && got != c.want {
+			t.Errorf("%s: %q becomes %q, want %q", name, c.text, got, c.want)
+		}
+	}
+	// A whole file in base64 has line breaks of its own.
+	for line := range strings.Lines(wrap(base64.StdEncoding.EncodeToString([]byte(strings.TrimSpace(pem))))) {
+		if got := s.Hide(line); got != "***\n" {
+			t.Errorf("a line of the key's base64: %q becomes %q", line, got)
+		}
+	}
+	if got := (*ci.Secrets)(nil).Hide("x"); got != "x" {
+		t.Errorf("without secrets: %q", got)
+	}
+}
+
+func wrap(text string) string {
+	var b strings.Builder
+	for line := range slices.Chunk([]byte(text), 76) {
+		b.Write(append(line, '\n'))
+	}
+	return b.String()
+}
+
+func TestBlotKeepsTheLength(t *testing.T) {
+	var s ci.Secrets
+	s.Add("hunter22")
+	p := []byte("a hunter22 b hunter22hunt")
+	if partial := s.Blot(p); partial != 4 || string(p) != "a ******** b ********hunt" {
+		t.Errorf("%d, %q", partial, p)
 	}
 }

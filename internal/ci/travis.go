@@ -57,5 +57,7 @@ func (t *travis) EndGroup(w io.Writer) {
 
 // Fence keeps text from folding the log.
 func (t *travis) Fence(w io.Writer) (io.WriteCloser, error) {
-	return guardLines(w, "travis_fold:", "travis_time:"), nil
+	return guardLines(w, t.lineMarks()...), nil
 }
+
+func (*travis) lineMarks() []string { return []string{"travis_fold:", "travis_time:"} }
