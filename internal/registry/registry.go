@@ -194,28 +194,48 @@ func mediaType(header string, raw []byte) types.MediaType {
 	return m
 }
 
-// resolve asks with HEAD, which counts against no pull limit, and with GET where
-// a registry has no HEAD or leaves the digest out of its answer.
+// look is what a reference points to at one time.
+type look struct {
+	digest v1.Hash
+	etag   string // strong, quotes included; empty where the registry gives none
+}
+
+// resolve is the digest that ref points to.
 func (s *session) resolve(ctx context.Context, ref name.Reference) (v1.Hash, error) {
+	l, err := s.look(ctx, ref)
+	return l.digest, err
+}
+
+// look asks with HEAD, which counts against no pull limit, and with GET where
+// a registry has no HEAD or leaves the digest out of its answer.
+func (s *session) look(ctx context.Context, ref name.Reference) (look, error) {
 	want, pinned, err := pinnedDigest(ref)
 	if err != nil {
-		return v1.Hash{}, err
+		return look{}, err
 	}
 	r, err := s.do(ctx, call{method: http.MethodHead, kind: manifests, id: ref.Identifier(), accept: manifestTypes})
 	if err != nil && statusOf(err) != http.StatusMethodNotAllowed {
-		return v1.Hash{}, err
+		return look{}, err
 	}
 	if err == nil {
 		got, err := v1.NewHash(r.header.Get("Docker-Content-Digest"))
 		if err == nil && pinned && got != want {
-			return v1.Hash{}, wrongf("%s: registry says that its digest is %s", ref, got)
+			return look{}, wrongf("%s: registry says that its digest is %s", ref, got)
 		}
 		if err == nil {
-			return got, nil
+			return look{digest: got, etag: strongETag(r.header)}, nil
 		}
 	}
 	m, err := s.manifest(ctx, ref)
-	return m.Digest, err
+	return look{digest: m.Digest}, err
+}
+
+// strongETag is the ETag of an answer where it names its bytes exactly.
+func strongETag(h http.Header) string {
+	if tag := h.Get("ETag"); strings.HasPrefix(tag, `"`) {
+		return tag
+	}
+	return ""
 }
 
 // pinnedDigest is the digest in ref, and whether it has one.

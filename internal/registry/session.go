@@ -77,6 +77,7 @@ type call struct {
 	id          string // tag or digest
 	accept      string
 	contentType string
+	ifMatch     string // ETag that what is there must have; empty is any
 	body        []byte
 	// probe asks for one byte and reads none: for presence, not content.
 	probe bool
@@ -135,6 +136,9 @@ func (s *session) once(ctx context.Context, c call) (reply, error) {
 	}
 	if c.accept != "" {
 		req.Header.Set("Accept", c.accept)
+	}
+	if c.ifMatch != "" {
+		req.Header.Set("If-Match", c.ifMatch)
 	}
 	if c.probe {
 		req.Header.Set("Range", "bytes=0-0")
