@@ -25,6 +25,9 @@ type Step struct {
 	Completed time.Time
 	Cached    bool
 	Error     string // empty where it went well
+	// Last are the last lines that the step printed, as it printed them. They are
+	// kept only of one that did not go well.
+	Last []string
 }
 
 // Duration is how long the step ran; 0 where it did not.
@@ -86,7 +89,7 @@ func Show(ctx context.Context, w io.Writer, terminal bool, status <-chan *client
 		}
 		return Summary{}, err
 	}
-	rec := recorder{index: map[digest.Digest]int{}}
+	rec := recorder{index: map[digest.Digest]int{}, tails: tails{}}
 	shown := make(chan *client.SolveStatus)
 	var group errgroup.Group
 	group.Go(func() error {
@@ -110,6 +113,7 @@ func Show(ctx context.Context, w io.Writer, terminal bool, status <-chan *client
 type recorder struct {
 	summary Summary
 	index   map[digest.Digest]int
+	tails   tails
 }
 
 func (r *recorder) add(s *client.SolveStatus) {
@@ -133,6 +137,11 @@ func (r *recorder) add(s *client.SolveStatus) {
 			step.Completed = *v.Completed
 		}
 	}
+	r.tails.add(s, func(step digest.Digest, last []string) {
+		if i, known := r.index[step]; known {
+			r.summary.Steps[i].Last = last
+		}
+	})
 	for _, w := range s.Warnings {
 		r.summary.Warnings = append(r.summary.Warnings, *w)
 	}
