@@ -152,7 +152,7 @@ func classify(ctx context.Context, plan Solve, shown progress.Summary, err error
 	}
 	text := strings.TrimPrefix(err.Error(), "failed to solve: ")
 	text = strings.TrimPrefix(text, "ResourceExhausted: ")
-	log := failedLog(shown)
+	log := shown.FailedLog(logLines)
 	says := errors.New(text + dockerfileExcerpt(err) + logExcerpt(log))
 	if lostNode(err) {
 		return hull.New(hull.Environment, "node %s went away during the build: %w", plan.Node, says).
@@ -189,9 +189,6 @@ func dockerfileExcerpt(err error) string {
 	}
 	return strings.TrimRight(b.String(), "\n")
 }
-
-// failedLog are the failed step's last lines.
-func failedLog(progress.Summary) string { return "" }
 
 // logExcerpt is the failed step's own last words, set off from the error's.
 func logExcerpt(log string) string {
