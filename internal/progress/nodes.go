@@ -39,13 +39,22 @@ func Join(streams []Stream, joined chan<- *client.SolveStatus) {
 	told := map[string]bool{}
 	for status := range merged {
 		status.Warnings = slices.DeleteFunc(status.Warnings, func(w *client.VertexWarning) bool {
-			says := fmt.Sprintf("%d %s %q %v %v", w.Level, w.Short, w.Detail, w.SourceInfo, w.Range)
+			says := wording(w)
 			known := told[says]
 			told[says] = true
 			return known && len(streams) > 1
 		})
 		joined <- status
 	}
+}
+
+// wording is all that a person is told by a warning.
+func wording(w *client.VertexWarning) string {
+	says := fmt.Sprintf("%d %q %q %s %s", w.Level, w.Short, w.Detail, w.URL, w.SourceInfo.GetFilename())
+	for _, r := range w.Range {
+		says += fmt.Sprintf(" %v-%v", r.GetStart().GetLine(), r.GetEnd().GetLine())
+	}
+	return says
 }
 
 // named is the news with the node's name on every step, under digests that no

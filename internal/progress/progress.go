@@ -9,7 +9,6 @@ import (
 	"io"
 	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/moby/buildkit/client"
@@ -63,12 +62,15 @@ func (s Summary) Cached() (cached, total int) {
 	return cached, total
 }
 
+// cacheExport is the name of a cache export's step, on one of several nodes too.
+var cacheExport = regexp.MustCompile(`^(\[\S+\] )?exporting cache to `)
+
 // CacheExportError is the error of a cache export that failed, and empty where
 // none did. A solve does not fail for it where ignore-error is set, so the
 // stream is the only place that tells.
 func (s Summary) CacheExportError() string {
 	for _, step := range s.Steps {
-		if step.Error != "" && strings.HasPrefix(step.Name, "exporting cache to ") {
+		if step.Error != "" && cacheExport.MatchString(step.Name) {
 			return step.Name + ": " + step.Error
 		}
 	}
