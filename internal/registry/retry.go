@@ -70,8 +70,11 @@ func (t *retryTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 		resp, err := t.base.RoundTrip(try)
+		if !rewindable(req) || req.Context().Err() != nil {
+			return resp, err
+		}
 		f, worth := judge(resp, err)
-		if !worth || req.Context().Err() != nil || !rewindable(req) {
+		if !worth {
 			return resp, err
 		}
 		if err := p.wait(req.Context(), f); err != nil {

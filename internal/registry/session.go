@@ -123,8 +123,7 @@ func (e *cutError) Error() string { return "answer cut short: " + e.err.Error() 
 func (e *cutError) Unwrap() error { return e.err }
 
 func (s *session) once(ctx context.Context, c call) (reply, error) {
-	u := url.URL{Scheme: s.scheme, Host: s.repo.RegistryStr(), Path: "/v2/" + s.repo.RepositoryStr() + "/" + c.kind + "/" + c.id}
-	req, err := http.NewRequestWithContext(ctx, c.method, u.String(), nil)
+	req, err := http.NewRequestWithContext(ctx, c.method, s.url(c.kind, c.id).String(), nil)
 	if err != nil {
 		return reply{}, err
 	}
@@ -157,6 +156,11 @@ func (s *session) once(ctx context.Context, c call) (reply, error) {
 	}
 	r.body, err = readBody(resp.Body)
 	return r, err
+}
+
+// url is that of a manifest or a blob. The session must be open.
+func (s *session) url(kind, id string) *url.URL {
+	return &url.URL{Scheme: s.scheme, Host: s.repo.RegistryStr(), Path: "/v2/" + s.repo.RepositoryStr() + "/" + kind + "/" + id}
 }
 
 func readBody(body io.Reader) ([]byte, error) {

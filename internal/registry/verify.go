@@ -207,17 +207,12 @@ func (b *blob) check(ctx context.Context, s *session) error {
 	if b.whole {
 		return b.read(ctx, s)
 	}
-	r, err := s.do(ctx, call{method: http.MethodHead, kind: blobs, id: b.Digest.String()})
-	// A storage behind the registry may refuse the HEAD that it is redirected
-	// to: S3 signs a URL for one method.
-	if status := statusOf(err); status == http.StatusMethodNotAllowed || status == http.StatusForbidden {
-		r, err = s.do(ctx, call{method: http.MethodGet, kind: blobs, id: b.Digest.String(), probe: true})
-	}
+	size, err := s.blobSize(ctx, b.Digest)
 	if err != nil {
 		return fmt.Errorf("%s: layer: %w", b.owner.label(), err)
 	}
-	if r.size > 0 && r.size != b.Size {
-		return wrongf("%s: layer %s has %d bytes, the manifest says %d", b.owner.label(), b.Digest, r.size, b.Size)
+	if size > 0 && size != b.Size {
+		return wrongf("%s: layer %s has %d bytes, the manifest says %d", b.owner.label(), b.Digest, size, b.Size)
 	}
 	return nil
 }
