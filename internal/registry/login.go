@@ -44,26 +44,34 @@ func (s *session) answer(ctx context.Context, challenge *auth.Challenge) error {
 
 // token gets a token from the server that the challenge names.
 func (s *session) token(ctx context.Context, challenge *auth.Challenge) (string, error) {
-	realm, err := s.checkRealm(challenge.Parameters["realm"])
-	if err != nil {
-		return "", err
-	}
 	scopes := []string{s.scope()}
 	// Some registries want more than the spec says; what they name comes first,
 	// since others look at the first scope only.
 	if asked := challenge.Parameters["scope"]; asked != "" && !sameScope(asked, scopes[0]) {
 		scopes = []string{asked, scopes[0]}
 	}
+	token, err := s.exchange(ctx, challenge.Parameters, scopes)
+	return token.Token, err
+}
+
+// exchange gets a token for scopes from the server that parameters, those of a
+// challenge, name.
+func (s *session) exchange(ctx context.Context, parameters map[string]string, scopes []string) (Token, error) {
+	realm, err := s.checkRealm(parameters["realm"])
+	if err != nil {
+		return Token{}, err
+	}
 	token, err := transport.Exchange(ctx, s.repo.Registry, s.login,
 		&hostTransport{host: realm.Host, inner: s.client.wire}, scopes,
-		&transport.Challenge{Scheme: "bearer", Parameters: challenge.Parameters, Insecure: s.scheme == "http"})
+		&transport.Challenge{Scheme: "bearer", Parameters: parameters, Insecure: s.scheme == "http"})
 	if err != nil {
-		return "", explain("token of "+s.repo.Name()+" at "+realm.Host, realm.Host, s.scope(), err)
+		return Token{}, explain("token of "+s.repo.Name()+" at "+realm.Host, realm.Host, strings.Join(scopes, " "), err)
 	}
+	out := Token{Token: token.Token, ExpiresIn: token.ExpiresIn}
 	if token.AccessToken != "" { // what some servers call it
-		return token.AccessToken, nil
+		out.Token = token.AccessToken
 	}
-	return token.Token, nil
+	return out, nil
 }
 
 // sameScope is whether two scopes ask for the same actions in any order.

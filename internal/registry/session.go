@@ -14,8 +14,6 @@ import (
 	"github.com/containerd/containerd/v2/core/remotes/docker/auth"
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
-
-	"github.com/hullwright/hullwright/internal/errdefs"
 )
 
 const (
@@ -201,8 +199,8 @@ func (s *session) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if s.login, err = authn.Resolve(ctx, s.client.keychain, s.repo); err != nil {
-		return errdefs.New(errdefs.Environment, "credentials of %s: %w", s.repo.RegistryStr(), err)
+	if s.login, err = s.client.login(ctx, s.repo); err != nil {
+		return err
 	}
 	s.scheme = ep.scheme
 	if ep.challenge != nil {
@@ -271,7 +269,13 @@ func (s *session) renew(ctx context.Context, used string, challenge *auth.Challe
 	if s.header != used {
 		return s.header, nil
 	}
-	err := s.answer(ctx, challenge)
+	// What a credential helper gave may be a token that has run out as well.
+	login, err := s.client.login(ctx, s.repo)
+	if err != nil {
+		return s.header, err
+	}
+	s.login = login
+	err = s.answer(ctx, challenge)
 	return s.header, err
 }
 
