@@ -12,6 +12,7 @@ import (
 	"github.com/tonistiigi/fsutil"
 
 	"github.com/hullwright/hullwright/internal/errdefs"
+	"github.com/hullwright/hullwright/internal/registry"
 )
 
 // Session is what a build may ask of this process while it runs.
@@ -20,6 +21,8 @@ type Session struct {
 	// Credentials gives a registry's credentials; BuildKit has its client fetch
 	// the tokens, so they never reach the daemon.
 	Credentials authprovider.AuthConfigProvider
+	// Tokens gets the tokens; nil leaves it to BuildKit's client.
+	Tokens func(context.Context, registry.TokenRequest) (registry.Token, error)
 	// Progress receives the build's display; live where Terminal is set.
 	Progress io.Writer
 	Terminal bool
@@ -50,7 +53,7 @@ func solveOpt(plan Solve, s Session) (client.SolveOpt, error) {
 		CacheExports:  cacheEntries(plan.CacheExports),
 		Session: []session.Attachable{
 			secretsprovider.FromMap(s.Secrets),
-			authprovider.NewDockerAuthProvider(authprovider.DockerAuthProviderConfig{AuthConfigProvider: s.Credentials}),
+			newAuthorizer(s),
 		},
 	}
 	for name, dir := range plan.LocalMounts {
