@@ -11,8 +11,13 @@ import (
 	"github.com/moby/buildkit/session/secrets/secretsprovider"
 	"github.com/tonistiigi/fsutil"
 
+	"github.com/hullwright/hullwright/internal/ci"
 	"github.com/hullwright/hullwright/internal/errdefs"
+<<<<<<< Updated upstream
 	"github.com/hullwright/hullwright/internal/registry"
+=======
+	"github.com/hullwright/hullwright/internal/progress"
+>>>>>>> Stashed changes
 )
 
 // Session is what a build may ask of this process while it runs.
@@ -38,8 +43,10 @@ type Session struct {
 	CacheSecrets func(ctx context.Context, c Cache) (map[string]string, error)
 	// Environ is the environment: SSH_AUTH_SOCK and what policies may ask for.
 	Environ map[string]string
-	// Logs receives the whole output of every step; nil keeps none.
-	Logs io.Writer
+	// Secrecy are the values that are hidden in all that the build prints.
+	Secrecy *ci.Secrets
+	// Logs keep the whole output of every step; nil keeps none.
+	Logs *progress.Logs
 }
 
 func solveOpt(plan Solve, s Session) (client.SolveOpt, error) {

@@ -52,7 +52,7 @@ func Build(ctx context.Context, nodes func(name string) (*client.Client, error),
 	var group errgroup.Group
 	group.Go(func() error {
 		var err error
-		result.Summary, err = progress.Show(ctx, s.Progress, s.Terminal, status)
+		result.Summary, err = progress.Show(ctx, s.Progress, s.Terminal, s.screened(status))
 		return err
 	})
 	// Solve closes the channel, also when it fails.
