@@ -2,12 +2,15 @@ package registry
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/hullwright/hullwright/internal/errdefs"
 )
 
 // piece is an index of one node: images of the platforms in list and, where
@@ -132,7 +135,7 @@ func TestJoinFaults(t *testing.T) {
 	}{
 		{"one platform twice", []Manifest{amd, amd}, "two parts of the index have linux/amd64: sha256:"},
 		{"one platform twice, written otherwise", []Manifest{piece(t, `{}`, false, "linux/arm64"), piece(t, `{}`, false, "linux/arm64/v8")}, "linux/arm64"},
-		{"annotations at odds", []Manifest{amd, arm}, `annotation a of the index is "1", and "2" in another part`},
+		{"annotations at odds", []Manifest{amd, arm}, `annotation a of the index is "2", and "1" in another part`},
 		{"an image", []Manifest{amd, image}, "no index"},
 		{"no JSON", []Manifest{broken}, "index: unexpected end of JSON"},
 		{"a subject", []Manifest{subject}, "subject"},
@@ -164,5 +167,45 @@ func TestJoinMediaType(t *testing.T) {
 		if err != nil || whole.MediaType != tt.want || !strings.Contains(string(whole.Raw), string(tt.want)) {
 			t.Errorf("%s, %v, want %s", whole.MediaType, err, tt.want)
 		}
+	}
+}
+
+// Two nodes' indexes in a repository become one, which reads back whole.
+func TestPut(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t, &rule{method: http.MethodPut, path: "/app/manifests/", count: 1, action: status(http.StatusServiceUnavailable, "")})
+	c := newClient(t)
+	repo := p.repo("app")
+	var parts []Manifest
+	for _, platform := range []string{"linux/arm64", "linux/amd64"} {
+		m, err := c.Get(t.Context(), repo.Digest(p.seed("app", testIndex(t, platform)).String()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		parts = append(parts, m)
+	}
+	both := platformList(t, "linux/amd64", "linux/arm64")
+	whole, err := Join(parts, both)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Put(t.Context(), repo, whole); err != nil {
+		t.Fatal(err)
+	}
+	rows, err := c.Verify(t.Context(), repo, whole.Digest, both)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "linux/amd64 linux/arm64 attestation attestation"; names(rows) != want {
+		t.Errorf("read back %q, want %q", names(rows), want)
+	}
+}
+
+func TestPutDenied(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t, &rule{method: http.MethodPut, path: "/app/manifests/", action: status(http.StatusForbidden, `{"errors":[{"code":"DENIED"}]}`)})
+	err := newClient(t).Put(t.Context(), p.repo("app"), piece(t, `{}`, false, "linux/amd64"))
+	if errdefs.KindOf(err) != errdefs.Denied {
+		t.Errorf("%v, want denied", err)
 	}
 }
