@@ -13,11 +13,8 @@ import (
 
 	"github.com/hullwright/hullwright/internal/ci"
 	"github.com/hullwright/hullwright/internal/errdefs"
-<<<<<<< Updated upstream
-	"github.com/hullwright/hullwright/internal/registry"
-=======
 	"github.com/hullwright/hullwright/internal/progress"
->>>>>>> Stashed changes
+	"github.com/hullwright/hullwright/internal/registry"
 )
 
 // Session is what a build may ask of this process while it runs.
