@@ -32,7 +32,7 @@ func (w *world) bases() []base {
 // basesRecipe changes when the images would. The last part stands for the code
 // that puts them together: change it with that.
 func (w *world) basesRecipe() (string, error) {
-	tools, err := w.toolsRecipe()
+	tools, err := w.toolsRecipe(buildkitTools)
 	if err != nil {
 		return "", err
 	}

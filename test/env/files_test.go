@@ -24,7 +24,10 @@ func TestFiles(t *testing.T) {
 		return append(raw, '\n')
 	}
 	w := &world{layout: l, environ: map[string]string{"PATH": "/bin"}}
-	vars, err := json.MarshalIndent(w.varsOf("127.0.0.1:5000", l.socket()), "", "  ")
+	vars, err := json.MarshalIndent(w.varsOf(facts{
+		registry: "127.0.0.1:5000", engine: l.socket(),
+		s3: store{"http://127.0.0.1:7070", "k3"}, azure: store{"http://127.0.0.1:10000/hullwright", "ka"},
+	}), "", "  ")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -45,7 +45,7 @@ const recipeLabel = "hullwright.env.recipe"
 // imagesRecipe changes when the images would. The last part stands for the
 // code that puts them together: change it with that.
 func (w *world) imagesRecipe() (string, error) {
-	tools, err := w.toolsRecipe()
+	tools, err := w.toolsRecipe(buildkitTools)
 	if err != nil {
 		return "", err
 	}

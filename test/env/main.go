@@ -1,6 +1,7 @@
 // Command env brings up the real environment that hullwright's tests run in:
 // a Docker Engine with a BuildKit image, emulators, a registry with
-// multi-platform base images, the helper programs and a GitLab runner.
+// multi-platform base images, the helper programs, a GitLab runner and object
+// stores.
 //
 // Begin with [steps], the list of what is brought up, in order. Nothing of it
 // lies in the repository: state and caches are in one directory of the

@@ -76,7 +76,7 @@ func registryUp(ctx context.Context, w *world) error {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	address, err := freeAddress(strings.TrimSpace(string(last)))
+	address, err := freeAddress(strings.TrimSpace(string(last)), firstPort)
 	if err != nil {
 		return err
 	}
@@ -101,9 +101,9 @@ func registryDown(ctx context.Context, w *world) error { return w.stop(ctx, "reg
 
 // freeAddress is an address that nothing listens on: the last one, the usual
 // one, or any.
-func freeAddress(last string) (string, error) {
+func freeAddress(last string, usual int) (string, error) {
 	var errs []error
-	for _, address := range []string{last, fmt.Sprintf("127.0.0.1:%d", firstPort), "127.0.0.1:0"} {
+	for _, address := range []string{last, fmt.Sprintf("127.0.0.1:%d", usual), "127.0.0.1:0"} {
 		if address == "" {
 			continue
 		}

@@ -13,7 +13,7 @@ func TestChoose(t *testing.T) {
 		names []string
 		want  string
 	}{
-		{nil, "packages tools registry binfmt engine images bases gitlab"},
+		{nil, "packages tools registry binfmt engine images bases gitlab s3 azure"},
 		{[]string{"tools"}, "tools"},
 		{[]string{"registry"}, "tools registry"},
 		{[]string{"gitlab", "registry"}, "packages tools registry gitlab"},

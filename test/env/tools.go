@@ -13,9 +13,13 @@ import (
 	"strings"
 )
 
-// toolModules are the modules whose tool lines are built, below the clone. The
-// CI runners stand apart because their dependencies contradict buildx's.
-var toolModules = []string{"tools", "tools/ci"}
+// toolModules are the modules whose tool lines are built, below the clone. CI
+// runners and services stand apart because their dependencies contradict
+// buildx's.
+var toolModules = []string{buildkitTools, "tools/ci", "tools/services"}
+
+// buildkitTools is the module of buildkitd and of what else goes into images.
+const buildkitTools = "tools"
 
 // versionVars are the variables that tell a program its version. What asks a
 // builder's version takes one without for an ancient one.
@@ -63,50 +67,70 @@ func (m modFile) ldflags() string {
 	return strings.Join(flags, " ")
 }
 
-// toolsRecipe changes when the programs would: with the modules, the compiler
-// or how they are linked.
-func (w *world) toolsRecipe() (string, error) {
+// toolsRecipe changes when a module's programs would: with the module, the
+// compiler or how they are linked.
+func (w *world) toolsRecipe(module string) (string, error) {
 	h := sha256.New()
 	fmt.Fprintln(h, runtime.Version(), runtime.GOARCH, versionVars, toolNames)
-	for _, module := range toolModules {
-		for _, name := range []string{"go.mod", "go.sum"} {
-			raw, err := os.ReadFile(filepath.Join(w.repo, module, name))
-			if err != nil {
-				return "", err
-			}
-			h.Write(raw)
+	for _, name := range []string{"go.mod", "go.sum"} {
+		raw, err := os.ReadFile(filepath.Join(w.repo, module, name))
+		if err != nil {
+			return "", err
 		}
+		h.Write(raw)
 	}
 	return fmt.Sprintf("%x", h.Sum(nil))[:16], nil
 }
 
+// stale are the modules whose programs are not there as they would be built.
+func (w *world) stale() ([]string, error) {
+	var list []string
+	for _, module := range toolModules {
+		recipe, err := w.toolsRecipe(module)
+		if err != nil {
+			return nil, err
+		}
+		if !w.stamped(toolsStamp(module), recipe) {
+			list = append(list, module)
+		}
+	}
+	return list, nil
+}
+
+// toolsStamp is the name under which a module's recipe is kept.
+func toolsStamp(module string) string { return strings.ReplaceAll(module, "/", "-") }
+
 func toolsReady(_ context.Context, w *world) (string, bool) {
-	recipe, err := w.toolsRecipe()
+	stale, err := w.stale()
 	if err != nil {
 		return err.Error(), false
 	}
-	if !w.stamped("tools", recipe) {
-		return "not built, or from other sources", false
+	if len(stale) > 0 {
+		return "not built, or from other sources: " + strings.Join(stale, " "), false
 	}
 	return w.path("bin"), true
 }
 
 func toolsUp(ctx context.Context, w *world) error {
-	recipe, err := w.toolsRecipe()
+	stale, err := w.stale()
 	if err != nil {
 		return err
 	}
-	for _, module := range toolModules {
+	for _, module := range stale {
 		if err := w.buildTools(ctx, filepath.Join(w.repo, module)); err != nil {
+			return err
+		}
+		recipe, err := w.toolsRecipe(module)
+		if err != nil {
+			return err
+		}
+		if err := w.stamp(toolsStamp(module), recipe); err != nil {
 			return err
 		}
 	}
 	// docker finds buildx as its plugin
 	plugin := filepath.Join(w.dockerConfig(), "cli-plugins", "docker-buildx")
-	if err := symlink(w.bin("buildx"), plugin); err != nil {
-		return err
-	}
-	return w.stamp("tools", recipe)
+	return symlink(w.bin("buildx"), plugin)
 }
 
 // buildTools builds a module's programs beside bin and moves them in, so that

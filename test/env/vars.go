@@ -18,26 +18,46 @@ func (w *world) vars() (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	host := w.engineHost()
+	facts := facts{registry: registry.Address, engine: w.engineHost()}
 	if registry.Address == "" {
 		return nil, errdefs.New(errdefs.Environment, "the environment is not up").WithHint("go run ./test/env up")
 	}
-	return w.varsOf(registry.Address, host), nil
+	if facts.s3, err = w.store(s3); err != nil {
+		return nil, err
+	}
+	if facts.azure, err = w.store(azure); err != nil {
+		return nil, err
+	}
+	return w.varsOf(facts), nil
 }
 
-// varsOf leaves out what an engine gives where host is empty: the demo runs
-// without one, tests do not.
-func (w *world) varsOf(registry, host string) map[string]string {
+// facts are what is up.
+type facts struct {
+	registry, engine string
+	s3, azure        store
+}
+
+// varsOf leaves out what a part gives that is not up: the demo runs without an
+// engine and object stores, tests do not.
+func (w *world) varsOf(f facts) map[string]string {
 	vars := map[string]string{
-		"PATH":                           prefixPath(w.environ["PATH"], w.path("bin"), w.gitlabBin()),
+		"PATH":                           prefixPath(w.environ["PATH"], w.path("bin"), w.npmBin(gitlabRunner)),
 		"DOCKER_CONFIG":                  w.dockerConfig(),
 		"BUILDX_CONFIG":                  w.buildxConfig(),
-		"HULLWRIGHT_TEST_REGISTRY":       registry,
+		"HULLWRIGHT_TEST_REGISTRY":       f.registry,
 		"HULLWRIGHT_TEST_BUILDKITD_TOML": w.buildkitdConfig(),
 	}
-	if host != "" {
-		vars["DOCKER_HOST"] = host
+	if f.engine != "" {
+		vars["DOCKER_HOST"] = f.engine
 		vars["HULLWRIGHT_TEST_ENV"] = "1"
+	}
+	if f.s3.url != "" {
+		vars["HULLWRIGHT_TEST_S3"] = f.s3.url
+		vars["HULLWRIGHT_TEST_S3_KEY"] = f.s3.key
+	}
+	if f.azure.url != "" {
+		vars["HULLWRIGHT_TEST_AZURE"] = f.azure.url
+		vars["HULLWRIGHT_TEST_AZURE_KEY"] = f.azure.key
 	}
 	return vars
 }
