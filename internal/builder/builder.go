@@ -105,8 +105,8 @@ type OCILayout struct {
 
 // Agent is an ssh agent, or keys, that RUN --mount=type=ssh uses.
 type Agent struct {
-	ID    string   // "default" where none is named
-	Paths []string // socket or private keys, absolute; empty is SSH_AUTH_SOCK's
+	ID    string   `json:"id"`              // "default" where none is named
+	Paths []string `json:"paths,omitempty"` // socket or private keys, absolute; empty is SSH_AUTH_SOCK's
 }
 
 // Output is an export besides the push.
@@ -125,10 +125,10 @@ const Stdout = "-"
 // Policy says which sources a build may use, in rego:
 // https://docs.docker.com/build/policies/
 type Policy struct {
-	Files    []string // absolute paths
-	Reset    bool     // the Dockerfile's own policy is not in force
-	Disabled bool     // no policy is
-	Strict   *bool    // whether a daemon that can't enforce all of it is an error; nil is the default
+	Files    []string `json:"files,omitempty"`    // absolute paths
+	Reset    bool     `json:"reset,omitempty"`    // the Dockerfile's own policy is not in force
+	Disabled bool     `json:"disabled,omitempty"` // no policy is
+	Strict   *bool    `json:"strict,omitempty"`   // whether a daemon that can't enforce all of it is an error; nil is the default
 }
 
 // Call is a question to the frontend: https://docs.docker.com/reference/cli/docker/buildx/build/#call

@@ -1,7 +1,9 @@
 package builder
 
 import (
+	"maps"
 	"slices"
+	"strings"
 )
 
 // exports are the exporters of a solve. BuildKit answers with the digest of the
@@ -9,34 +11,64 @@ import (
 func exports(req Request, several bool) []Export {
 	var list []Export
 	for _, o := range req.Outputs {
-		list = append(list, Export{Type: o.Type, Attrs: o.Attrs, Dest: o.Dest})
+		list = append(list, exportOf(req, o))
 	}
 	if !req.Push {
 		return list
 	}
 	for _, repo := range slices.Backward(req.Destinations()) {
-		list = append(list, pushByDigest(repo.Name(), req.Annotations))
+		list = append(list, pushByDigest(req, repo.Name()))
 	}
 	return list
+}
+
+// exportOf is an export besides the push. One that has a place for names and
+// annotations gets the image's.
+func exportOf(req Request, o Output) Export {
+	attrs := maps.Clone(o.Attrs)
+	if attrs == nil {
+		attrs = map[string]string{}
+	}
+	switch o.Type {
+	case "image", "oci", "docker":
+		if len(req.Tags) > 0 {
+			names := make([]string, len(req.Tags))
+			for i, t := range req.Tags {
+				names[i] = t.String()
+			}
+			attrs["name"] = strings.Join(names, ",")
+		}
+		describe(req, attrs)
+	}
+	return Export{Type: o.Type, Attrs: attrs, Dest: o.Dest}
 }
 
 // pushByDigest exports to one repository without a tag. BuildKit pushes the
 // names of one exporter one after the other and several exporters at the same
 // time, so each repository gets its own.
-func pushByDigest(repo string, annotations []Annotation) Export {
-	attrs := map[string]string{
+func pushByDigest(req Request, repo string) Export {
+	attrs := map[string]string{"unpack": "false"}
+	maps.Copy(attrs, req.Image)
+	maps.Copy(attrs, map[string]string{
 		"name":           repo,
 		"push":           "true",
 		"push-by-digest": "true",
 		"name-canonical": "true",
-		"unpack":         "false",
-	}
-	for _, a := range annotations {
+	})
+	describe(req, attrs)
+	return Export{Type: "image", Attrs: attrs}
+}
+
+// describe adds what every export of an image has in common.
+func describe(req Request, attrs map[string]string) {
+	for _, a := range req.Annotations {
 		for _, l := range a.Levels {
 			attrs[l.attr()+"."+a.Key] = a.Value
 		}
 	}
-	return Export{Type: "image", Attrs: attrs}
+	if _, given := attrs["rewrite-timestamp"]; req.Reproducible != nil && !given {
+		attrs["rewrite-timestamp"] = "true"
+	}
 }
 
 func (l Level) attr() string {

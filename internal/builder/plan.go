@@ -35,7 +35,11 @@ type Solve struct {
 	Frontend      string            `json:"frontend"`
 	FrontendAttrs map[string]string `json:"frontendAttrs"`
 	LocalMounts   map[string]string `json:"localMounts,omitempty"` // absolute directories by name
-	Layouts       map[string]string `json:"ociLayouts,omitempty"`  // absolute directories by store id
+	// Stdin is what standard input is: "context", a tar or a Dockerfile whose
+	// context is empty, which shows when it is read; or "dockerfile".
+	Stdin         string            `json:"stdin,omitempty"`
+	DockerfileURL string            `json:"dockerfileURL,omitempty"` // fetched before the build
+	Layouts       map[string]string `json:"ociLayouts,omitempty"`    // absolute directories by store id
 	SharedKey     string            `json:"sharedKey,omitempty"`
 	Exports       []Export          `json:"exports,omitempty"`
 	CacheImports  []Cache           `json:"cacheImports,omitempty"`
@@ -45,6 +49,7 @@ type Solve struct {
 	Entitlements  []string          `json:"entitlements,omitempty"`
 	Compatibility int               `json:"compatibility,omitempty"`
 	Call          string            `json:"call,omitempty"`
+	Policies      []Policy          `json:"policies,omitempty"`
 }
 
 // Export is one exporter of a solve.
@@ -91,17 +96,23 @@ func newSolve(req Request, p part, several bool) Solve {
 	solve := Solve{
 		Node:          p.node.Name,
 		Platforms:     platformNames(p.platforms),
-		Frontend:      "dockerfile.v0",
+		Frontend:      frontend(req),
 		FrontendAttrs: frontendAttrs(req, p.platforms, several),
-		LocalMounts:   localMounts(req.Context),
-		Exports:       exports(req, several),
+		LocalMounts:   localMounts(req),
+		Stdin:         stdinOf(req.Context),
+		DockerfileURL: req.Context.DockerfileURL,
+		Layouts:       layouts(req.Named),
 		CacheImports:  cacheImports(req.CacheFrom, p.platforms, several),
-		CacheExports:  cacheExports(req.CacheTo, p.platforms, several),
 		Secrets:       slices.Sorted(maps.Keys(req.Secrets)),
 		SSH:           req.SSH,
-		Entitlements:  req.Entitlements,
+		Entitlements:  entitlements(req),
 		Compatibility: req.Compatibility,
 		Call:          req.Call.Method,
+		Policies:      req.Policies,
+	}
+	if req.Call.Method == "" { // a question leaves nothing behind
+		solve.Exports = exports(req, several)
+		solve.CacheExports = cacheExports(withInlineCache(req), p.platforms, several)
 	}
 	if req.Context.Dir != "" {
 		// BuildKit finds the files that a build of the same directory sent

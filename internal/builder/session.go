@@ -4,15 +4,9 @@ import (
 	"context"
 	"io"
 
-	"github.com/moby/buildkit/client"
-	"github.com/moby/buildkit/identity"
-	"github.com/moby/buildkit/session"
 	"github.com/moby/buildkit/session/auth/authprovider"
-	"github.com/moby/buildkit/session/secrets/secretsprovider"
-	"github.com/tonistiigi/fsutil"
 
 	"github.com/hullwright/hullwright/internal/ci"
-	"github.com/hullwright/hullwright/internal/errdefs"
 	"github.com/hullwright/hullwright/internal/progress"
 	"github.com/hullwright/hullwright/internal/registry"
 )
@@ -32,51 +26,18 @@ type Session struct {
 	Stdin io.Reader
 	// Stdout receives the one output that goes to standard output.
 	Stdout io.Writer
-	// Load gives what the engine reads an image from: a docker export without a
-	// destination is written to it; Close ends the load and gives its error.
+	// Load gives what the engine reads an image from: a docker or oci export
+	// without a destination is written to it; Close ends the load and gives its
+	// error.
 	Load func(ctx context.Context) (io.WriteCloser, error)
 	// CacheSecrets gives the attributes of a cache that no plan may show: tokens
 	// and keys. They are added to the cache's own.
 	CacheSecrets func(ctx context.Context, c Cache) (map[string]string, error)
-	// Environ is the environment: SSH_AUTH_SOCK and what policies may ask for.
+	// Environ is the environment: SSH_AUTH_SOCK, proxies, and what policies may
+	// ask for.
 	Environ map[string]string
 	// Secrecy are the values that are hidden in all that the build prints.
 	Secrecy *ci.Secrets
 	// Logs keep the whole output of every step; nil keeps none.
 	Logs *progress.Logs
-}
-
-func solveOpt(plan Solve, s Session) (client.SolveOpt, error) {
-	opt := client.SolveOpt{
-		Ref:           identity.NewID(),
-		Frontend:      plan.Frontend,
-		FrontendAttrs: plan.FrontendAttrs,
-		LocalMounts:   map[string]fsutil.FS{},
-		SharedKey:     plan.SharedKey,
-		CacheImports:  cacheEntries(plan.CacheImports),
-		CacheExports:  cacheEntries(plan.CacheExports),
-		Session: []session.Attachable{
-			secretsprovider.FromMap(s.Secrets),
-			newAuthorizer(s),
-		},
-	}
-	for name, dir := range plan.LocalMounts {
-		fs, err := fsutil.NewFS(dir)
-		if err != nil {
-			return client.SolveOpt{}, errdefs.BadInputf("context", 0, "read %s: %w", dir, err)
-		}
-		opt.LocalMounts[name] = fs
-	}
-	for _, e := range plan.Exports {
-		opt.Exports = append(opt.Exports, client.ExportEntry{Type: e.Type, Attrs: e.Attrs})
-	}
-	return opt, nil
-}
-
-func cacheEntries(caches []Cache) []client.CacheOptionsEntry {
-	var entries []client.CacheOptionsEntry
-	for _, c := range caches {
-		entries = append(entries, client.CacheOptionsEntry{Type: c.Type, Attrs: c.Attrs})
-	}
-	return entries
 }

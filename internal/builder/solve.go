@@ -2,6 +2,7 @@ package builder
 
 import (
 	"context"
+	"errors"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/moby/buildkit/client"
@@ -42,11 +43,16 @@ func Build(ctx context.Context, nodes func(name string) (*client.Client, error),
 	if err != nil {
 		return Result{}, err
 	}
-	opt, err := solveOpt(solve, s)
+	in, err := openInputs(ctx, plan, s)
 	if err != nil {
 		return Result{}, err
 	}
-	part := Part{Node: solve.Node, Platforms: solve.Platforms, Ref: opt.Ref}
+	defer in.close() // temporary files
+	req, err := in.prepare(ctx, node, solve)
+	if err != nil {
+		return Result{}, toldOr(err, func() error { return classify(ctx, solve, progress.Summary{}, err) })
+	}
+	part := Part{Node: solve.Node, Platforms: solve.Platforms, Ref: req.opt.Ref}
 	var result Result
 	status := make(chan *client.SolveStatus)
 	var group errgroup.Group
@@ -55,17 +61,18 @@ func Build(ctx context.Context, nodes func(name string) (*client.Client, error),
 		result.Summary, err = progress.Show(ctx, s.Progress, s.Terminal, s.screened(status))
 		return err
 	})
-	// Solve closes the channel, also when it fails.
-	resp, solveErr := node.Solve(ctx, nil, opt, status)
+	// It closes the channel, also when it fails.
+	response, solveErr := req.run(ctx, node, status)
+	endErr := req.end(solveErr)
 	showErr := group.Wait()
 	if solveErr != nil {
-		return result, classify(ctx, solve, result.Summary, solveErr)
+		return result, toldOr(solveErr, func() error { return classify(ctx, solve, result.Summary, solveErr) })
 	}
-	if showErr != nil {
-		return result, showErr
+	if err := errors.Join(endErr, showErr); err != nil {
+		return result, err
 	}
-	part.Response = resp.ExporterResponse
-	if d := resp.ExporterResponse["containerimage.digest"]; d != "" {
+	part.Response = response
+	if d := response["containerimage.digest"]; d != "" {
 		if part.Digest, err = v1.NewHash(d); err != nil {
 			return result, errdefs.New(errdefs.Environment, "the builder gave the digest %q: %w", d, err)
 		}

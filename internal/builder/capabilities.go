@@ -1,0 +1,138 @@
+package builder
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/moby/buildkit/client"
+	gateway "github.com/moby/buildkit/frontend/gateway/client"
+	"github.com/moby/buildkit/solver/pb"
+	"github.com/moby/buildkit/util/apicaps"
+
+	"github.com/hullwright/hullwright/internal/errdefs"
+)
+
+// need is something that not every daemon is able to do.
+type need struct {
+	capability apicaps.CapID
+	input      string
+	what       string
+	since      string // BuildKit's version that brought it
+}
+
+// needs are what a solve wants of the daemon beyond what all of them do.
+func needs(solve Solve) []need {
+	var list []need
+	seen := map[apicaps.CapID]bool{}
+	add := func(n need) {
+		if !seen[n.capability] {
+			seen[n.capability] = true
+			list = append(list, n)
+		}
+	}
+	for input, caches := range map[string][]Cache{"cache-from": solve.CacheImports, "cache-to": solve.CacheExports} {
+		for _, c := range caches {
+			if capability, since := cacheCapability(c.Type); since != "" {
+				add(need{capability, input, "cache of type " + c.Type, since})
+			}
+		}
+	}
+	if len(solve.Exports) > 1 {
+		add(need{pb.CapMultipleExporters, "outputs", "more than one output or repository", "0.13"})
+	}
+	for k := range solve.FrontendAttrs {
+		if kind, ok := strings.CutPrefix(k, "attest:"); ok {
+			input := kind
+			if kind != "provenance" && kind != "sbom" {
+				input = "attests"
+			}
+			add(need{pb.CapAttestations, input, "attestations", "0.11"})
+		}
+	}
+	for _, attr := range stepLimits {
+		if solve.FrontendAttrs[attr] != "" {
+			add(need{pb.CapExecMetaLinuxResources, "resources", "limits of a step's resources", "0.33"})
+		}
+	}
+	return list
+}
+
+// stepLimits are the attributes of a step's resources.
+var stepLimits = []string{"memory", "memswap", "cpushares", "cpuperiod", "cpuquota", "cpusetcpus", "cpusetmems"}
+
+func cacheCapability(kind string) (capability apicaps.CapID, since string) {
+	switch kind {
+	case "gha":
+		return pb.CapRemoteCacheGHA, "0.11"
+	case "s3":
+		return pb.CapRemoteCacheS3, "0.11"
+	case "azblob":
+		return pb.CapRemoteCacheAzBlob, "0.11"
+	}
+	return "", ""
+}
+
+// checkCapabilities asks the daemon whether it is able to do what the solve
+// wants; BuildKit would leave some of it out in silence. Where the solve wants
+// nothing of that kind, nobody is asked.
+func checkCapabilities(ctx context.Context, node *client.Client, solve Solve) error {
+	list := needs(solve)
+	if len(list) == 0 {
+		return nil
+	}
+	has, err := daemonCapabilities(ctx, node)
+	if err != nil {
+		return errdefs.New(errdefs.Environment, "ask node %s what it is able to do: %w", solve.Node, err)
+	}
+	var faults []error
+	for _, n := range list {
+		if has.Supports(n.capability) != nil {
+			faults = append(faults, &errdefs.Error{
+				Kind: errdefs.Environment, Input: n.input,
+				Err:  errors.New(n.what + ": this builder's BuildKit is not able to do it"),
+				Hint: "it takes BuildKit " + n.since + " or newer: make a builder with hullwright setup",
+			})
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// daemonCapabilities are what a daemon says that its solver is able to do. It
+// tells a build only, so an empty one is begun.
+func daemonCapabilities(ctx context.Context, node *client.Client) (apicaps.CapSet, error) {
+	var caps apicaps.CapSet
+	_, err := node.Build(ctx, client.SolveOpt{Internal: true}, "", func(_ context.Context, c gateway.Client) (*gateway.Result, error) {
+		caps = c.BuildOpts().LLBCaps
+		return gateway.NewResult(), nil
+	}, nil)
+	return caps, err
+}
+
+// frontendFaults are what a frontend says of a capability that it lacks, and
+// what that is to a person.
+var frontendFaults = []struct{ text, input, says, hint string }{
+	{
+		"unsupported frontend capability moby.buildkit.frontend.contexts", "build-contexts", "this Dockerfile frontend takes no further contexts",
+		"they came with docker/dockerfile 1.4: name a newer one in the Dockerfile's # syntax= line, or leave it out",
+	},
+	{
+		"unsupported frontend capability moby.buildkit.frontend.gitquerystring", "context", "this Dockerfile frontend takes no git address with a query",
+		"they came with docker/dockerfile 1.18 and BuildKit 0.24: name a newer one in the Dockerfile's # syntax= line, or write https://host/repo.git#ref:dir",
+	},
+	{
+		"unsupported frontend capability moby.buildkit.frontend.subrequests", "call", "this Dockerfile frontend answers no questions",
+		"name a newer one in the Dockerfile's # syntax= line, or leave it out",
+	},
+}
+
+// explain names the input of what a frontend can't do; other errors are as they
+// were.
+func explain(err error) error {
+	for _, f := range frontendFaults {
+		if strings.Contains(err.Error(), f.text) {
+			return errdefs.BadInputf(f.input, 0, "%s", f.says).WithHint("%s", f.hint)
+		}
+	}
+	return err
+}

@@ -1,0 +1,124 @@
+package builder
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strings"
+)
+
+// defaultDockerfile is the name of a Dockerfile that has no other.
+const defaultDockerfile = "Dockerfile"
+
+// What [Solve] says of standard input.
+const (
+	stdinContext    = "context"
+	stdinDockerfile = "dockerfile"
+)
+
+func stdinOf(c BuildContext) string {
+	switch {
+	case c.Stdin:
+		return stdinContext
+	case c.DockerfileStdin:
+		return stdinDockerfile
+	}
+	return ""
+}
+
+// contextAttrs say where the Dockerfile and the contexts are.
+func contextAttrs(req Request) map[string]string {
+	c := req.Context
+	attrs := map[string]string{"filename": c.Dockerfile}
+	if attrs["filename"] == "" {
+		attrs["filename"] = defaultDockerfile
+	}
+	if c.URL != "" {
+		attrs["context"] = c.URL
+	}
+	switch {
+	case c.DockerfileURL != "" || c.DockerfileStdin:
+		attrs["filename"], attrs["dockerfilekey"] = defaultDockerfile, "dockerfile"
+	case c.Dir == "" && c.DockerfileDir != "":
+		attrs["dockerfilekey"] = "dockerfile" // it is not in the context
+	}
+	for name, n := range req.Named {
+		switch {
+		case n.Image != "":
+			attrs["context:"+name] = "docker-image://" + n.Image
+		case n.URL != "":
+			attrs["context:"+name] = n.URL
+		case n.Layout.Dir != "":
+			attrs["context:"+name] = n.Layout.reference()
+		default:
+			attrs["context:"+name] = "local:" + mountName(name)
+			attrs["sharedkey:localdir:"+name] = sharedKey(n.Dir)
+		}
+	}
+	return attrs
+}
+
+// localMounts are the directories that the daemon may read.
+func localMounts(req Request) map[string]string {
+	mounts := map[string]string{}
+	if req.Context.Dir != "" {
+		mounts["context"] = req.Context.Dir
+	}
+	if req.Context.DockerfileDir != "" {
+		mounts["dockerfile"] = req.Context.DockerfileDir
+	}
+	for name, n := range req.Named {
+		if n.Dir != "" {
+			mounts[mountName(name)] = n.Dir
+		}
+	}
+	return mounts
+}
+
+// mountName is a named context's mount. Two names are taken.
+func mountName(name string) string {
+	if name == "context" || name == "dockerfile" {
+		return "_" + name
+	}
+	return name
+}
+
+// sharedKey is the last part of a directory's path.
+func sharedKey(dir string) string {
+	return dir[strings.LastIndexAny(dir, `/\`)+1:]
+}
+
+// layouts are the directories of OCI layouts by their stores' ids.
+func layouts(named map[string]NamedContext) map[string]string {
+	var dirs map[string]string
+	for _, n := range named {
+		if n.Layout.Dir == "" {
+			continue
+		}
+		if dirs == nil {
+			dirs = map[string]string{}
+		}
+		dirs[n.Layout.store()] = n.Layout.Dir
+	}
+	return dirs
+}
+
+// store is the id under which the daemon asks for the layout's content.
+func (l OCILayout) store() string {
+	sum := sha256.Sum256([]byte(l.Dir))
+	return hex.EncodeToString(sum[:12])
+}
+
+// reference is the layout's image as the frontend takes it. One without a
+// digest gets it when the layout is read.
+func (l OCILayout) reference() string {
+	ref := layoutScheme + l.store()
+	if l.Tag != "" {
+		ref += ":" + l.Tag
+	}
+	if l.Digest != "" {
+		ref += "@" + l.Digest
+	}
+	return ref
+}
+
+const layoutScheme = "oci-layout://"
