@@ -30,6 +30,9 @@ func TestAllowInsecure(t *testing.T) {
 	for _, c := range solve.CacheImports {
 		got = append(got, c.Attrs["registry.insecure"])
 	}
+	for _, c := range solve.CacheExports {
+		got = append(got, c.Attrs["registry.insecure"])
+	}
 	want := []string{"true", "", "", "true", "false", "", "", "true"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("marks (-want +got):\n%s", diff)

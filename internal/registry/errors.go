@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -166,14 +168,33 @@ func explain(what, host, scope string, err error) error {
 	case status == http.StatusTooManyRequests:
 		return errdefs.New(errdefs.Environment, "%s: %w", what, err).
 			WithHint("%s limits requests; log in for a higher limit, or run again later", host)
-	case status != 0 && strings.Contains(strings.ToLower(err.Error()), "immutable"):
-		return errdefs.New(errdefs.Environment, "%s: %w", what, err).
-			WithHint("%s does not let this tag move; release under another version", host)
 	case status != 0:
-		return errdefs.New(errdefs.Environment, "%s: %w", what, err)
+		return errdefs.New(errdefs.Environment, "%s: %w", what, err).WithHint("%s", refusalHint(host, status, err))
 	}
 	return errdefs.New(errdefs.Environment, "%s: registry %s does not answer: %w", what, host, err).
 		WithHint("%s", networkHint(host, err))
+}
+
+// refusalHint is the next move after a refusal that registries differ in; empty
+// where there is none.
+func refusalHint(host string, status int, err error) string {
+	words := strings.ToUpper(err.Error())
+	says := func(any ...string) bool {
+		return slices.ContainsFunc(any, func(s string) bool { return strings.Contains(words, s) })
+	}
+	switch {
+	case says("IMMUTABLE", "TAG_ALREADY_EXISTS", "CANNOT BE OVERWRITTEN"):
+		return fmt.Sprintf("%s does not let this tag move; release under another version", host)
+	case says("NAME_UNKNOWN"):
+		return fmt.Sprintf("the repository is not there: %s may want it made, or its project, before the first push", host)
+	case says("NAME_INVALID"):
+		return fmt.Sprintf("%s does not take this repository's name; some registries allow only so many levels, or want a project first", host)
+	case says("MANIFEST_BLOB_UNKNOWN"):
+		return "what the manifest names is not in the repository any more; run again to push it"
+	case status == http.StatusUnsupportedMediaType || says("UNSUPPORTED", "MANIFEST_INVALID"):
+		return fmt.Sprintf("%s may not take OCI indexes: outputs with type=image,oci-mediatypes=false,push=true makes Docker's, without attestations (provenance=false)", host)
+	}
+	return ""
 }
 
 func loginHint(host string) string {
@@ -190,7 +211,15 @@ func networkHint(host string, err error) string {
 		return fmt.Sprintf("check the registry's name: no such host as %q", dns.Name)
 	}
 	if errors.Is(err, http.ErrSchemeMismatch) {
-		return fmt.Sprintf("%s speaks plain http, which is for loopback and for registries named as insecure", host)
+		return fmt.Sprintf("%s speaks plain http, which is for loopback and for registries named in insecure-registries", host)
+	}
+	var unknown x509.UnknownAuthorityError
+	if errors.As(err, &unknown) {
+		return fmt.Sprintf("put the certificate of %s's authority into /etc/docker/certs.d/%s/ca.crt, or name the registry in insecure-registries", host, host)
+	}
+	var invalid x509.CertificateInvalidError
+	if errors.As(err, &invalid) && invalid.Reason == x509.Expired {
+		return "renew the registry's certificate, unless this machine's clock is wrong"
 	}
 	return "check the registry's address, the network and any proxy, then run again"
 }

@@ -129,7 +129,7 @@ func (s *session) checkRealm(realm string) (*url.URL, error) {
 		return u, nil // nothing to lose
 	}
 	return nil, errdefs.New(errdefs.Denied, "registry %s wants credentials sent to another host, %s", host, u.Host).
-		WithHint("if %s is the token server of %s, name it as a trusted one", u.Host, host)
+		WithHint("if %s is the token server of %s, name it in trust-realms", u.Host, host)
 }
 
 func sameDomain(a, b string) bool {

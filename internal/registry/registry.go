@@ -34,6 +34,8 @@ type Client struct {
 	insecure map[string]bool
 	trusted  map[string]bool
 
+	certificates Certificates
+
 	wire *retryTransport
 
 	mu        sync.Mutex
@@ -59,8 +61,14 @@ func WithRetry(r Retry) Option { return func(c *Client) { c.retry = r } }
 // It is called by one goroutine at a time. The default is silence.
 func WithRetryLog(log func(line string)) Option { return func(c *Client) { c.log = log } }
 
-// WithInsecure lets hosts ("registry.lan:5000") be spoken to over plain http
-// where they do not answer https. The default is that only loopback may.
+// WithCertificates trusts registries by the authorities in dirs, and shows them
+// the certificates there. It needs a transport of net/http's. The default is the
+// system's authorities, and none of ours.
+func WithCertificates(dirs Certificates) Option { return func(c *Client) { c.certificates = dirs } }
+
+// WithInsecure lets hosts ("registry.lan:5000") be spoken to with a certificate
+// that nobody vouches for, which needs a transport of net/http's, and over plain
+// http where they do not answer https. The default is that only loopback may.
 func WithInsecure(hosts ...string) Option {
 	return func(c *Client) { addHosts(c.insecure, hosts) }
 }
@@ -92,6 +100,12 @@ func New(options ...Option) *Client {
 	}
 	if c.base == nil {
 		c.base = newTransport(http.ProxyFromEnvironment)
+	}
+	if t, ok := c.base.(*http.Transport); ok && len(c.insecure)+len(c.certificates) > 0 {
+		c.base = &hostTLS{
+			base: t, certificates: c.certificates, made: map[string]http.RoundTripper{},
+			unverified: func(host string) bool { return c.insecure[host] },
+		}
 	}
 	c.wire = &retryTransport{base: c.base, retry: c.retry.withDefaults(), log: c.logLine}
 	return c
