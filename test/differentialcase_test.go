@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -204,7 +205,7 @@ var commas = map[string]bool{"add-hosts": true, "allow": true, "no-cache-filters
 func (s *side) buildx() invocation {
 	run := invocation{argv: []string{"buildx", "build", "--builder", differentialBuilder, "--metadata-file", s.file("metadata.json")}}
 	// The action asks for no image id where files are exported.
-	if !has(s.inputs, "outputs", "type=local") && !has(s.inputs, "outputs", "type=tar") && !has(s.inputs, "call", "") {
+	if !slices.ContainsFunc(s.inputs, exportsFiles) && !has(s.inputs, "call", "") {
 		run.argv = append(run.argv, "--iidfile", s.file("iid"))
 	}
 	place := "."
@@ -247,6 +248,13 @@ func (s *side) buildx() invocation {
 	}
 	run.argv = append(run.argv, place)
 	return run
+}
+
+// exportsFiles is whether an input is an output of type local or tar, which may
+// be given as a bare path.
+func exportsFiles(in given) bool {
+	return in.name == "outputs" && (!strings.Contains(in.value, "=") ||
+		strings.Contains(in.value, "type=local") || strings.Contains(in.value, "type=tar"))
 }
 
 // attestFlag is what build-push-action makes of its inputs provenance and sbom,

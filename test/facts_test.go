@@ -14,6 +14,7 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -30,13 +31,14 @@ type facts map[string]string
 type found struct {
 	facts facts
 	said  string
-	roles map[string]string // of digests that depend on the time of the build
+	roles map[string]string // of digests, as hex, that depend on the time of the build
+	fresh bool              // so do those of images
 }
 
 // build runs a program and finds all that came of it.
 func (s *side) build(t *testing.T, run invocation) found {
 	t.Helper()
-	f := found{facts: facts{}, roles: map[string]string{}}
+	f := found{facts: facts{}, roles: map[string]string{}, fresh: s.c.fresh}
 	spoken := s.run(t, run)
 	f.said = spoken.stderr + spoken.stdout
 	f.facts["exit"] = "0"
@@ -328,12 +330,26 @@ func (s *side) record(t *testing.T, f *found, ref string) {
 			f.json(t, "request/"+key, []byte(value))
 			continue
 		}
+		if strings.HasPrefix(key, "attest:") {
+			value = attestation(key, value)
+		}
 		f.facts["request/"+key] = value
 	}
 	if s.c.warm != nil {
 		f.facts["steps"] = fmt.Sprintf("%d of %d cached", r.NumCachedSteps, r.NumTotalSteps)
 	}
 	f.facts["warnings"] = fmt.Sprint(r.NumWarnings)
+}
+
+// attestation gives the attributes of an attestation in one order and without
+// its type, which BuildKit knows by the key, and with BuildKit's default mode.
+func attestation(kind, value string) string {
+	fields := slices.DeleteFunc(strings.Split(value, ","), func(field string) bool { return strings.HasPrefix(field, "type=") })
+	if kind == "attest:provenance" && !slices.ContainsFunc(fields, func(field string) bool { return strings.HasPrefix(field, "mode=") }) {
+		fields = append(fields, "mode=max")
+	}
+	slices.Sort(fields)
+	return strings.Join(fields, ",")
 }
 
 // outputs adds the outputs of build-push-action.
@@ -375,8 +391,8 @@ var subrequest = regexp.MustCompile(`/sources/\d+/(definition|locations)/`)
 func (f *found) normalize(s *side) {
 	replace := strings.NewReplacer(s.repo, "$REPO", s.base, "$BASE", s.lab.server.URL, "$SERVER")
 	roles := make([]string, 0, 2*len(f.roles))
-	for digest, role := range f.roles {
-		roles = append(roles, digest, "<"+role+">")
+	for hex, role := range f.roles {
+		roles = append(roles, hex, "<"+role+">")
 	}
 	volatile := strings.NewReplacer(roles...)
 	paths := union(f.facts, nil)
@@ -397,8 +413,9 @@ func (f *found) normalize(s *side) {
 	}
 }
 
-// volatileStatement are the fields of provenance that are of one build alone.
-var volatileStatement = regexp.MustCompile(`(?i)/(invocationId|buildInvocationID|startedOn|buildStartedOn|finishedOn|buildFinishedOn|vcs/localdir:[a-z]+)$|buildkit_metadata/layers|buildkit_completeness`)
+// volatileStatement are the fields of provenance that are of one build alone:
+// digests of steps are those of requests that hold a session's id.
+var volatileStatement = regexp.MustCompile(`(?i)/(invocationId|buildInvocationID|startedOn|buildStartedOn|finishedOn|buildFinishedOn|vcs/localdir:[a-z]+)$|/digestMapping/|buildkit_metadata/layers|buildkit_completeness`)
 
 // statement adds an in-toto statement.
 func (f *found) statement(t *testing.T, at string, raw []byte) {

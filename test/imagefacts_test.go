@@ -123,8 +123,8 @@ func (f *found) image(t *testing.T, at string, desc ocispec.Descriptor, read rea
 	f.facts[at+"/manifests"] = strings.Join(names, " ")
 	for i, child := range index.Manifests {
 		f.child(t, at+"/"+names[i], child, read)
-		if attested(child) {
-			f.roles[desc.Digest.String()] = "index"
+		if attested(child) || f.fresh {
+			f.roles[desc.Digest.Encoded()] = "index"
 		}
 	}
 	f.facts[at+"/digest"] = desc.Digest.String()
@@ -162,7 +162,7 @@ func (f *found) child(t *testing.T, at string, desc ocispec.Descriptor, read rea
 	f.json(t, at+"/descriptor", raw)
 	if attested(desc) {
 		// It holds when it was built.
-		f.roles[desc.Digest.String()] = "attestation"
+		f.roles[desc.Digest.Encoded()] = "attestation"
 		delete(f.facts, at+"/descriptor/size")
 	}
 	f.image(t, at, desc, read)
@@ -175,7 +175,12 @@ func (f *found) manifest(t *testing.T, at string, desc ocispec.Descriptor, raw [
 	check(t, json.Unmarshal(raw, &m))
 	f.facts[at+"/digest"] = desc.Digest.String()
 	f.facts[at+"/mediaType"] = m.MediaType
-	f.facts[at+"/artifactType"] = m.ArtifactType
+	if m.ArtifactType != "" {
+		f.facts[at+"/artifactType"] = m.ArtifactType
+	}
+	if f.fresh && m.Subject == nil {
+		f.roles[desc.Digest.Encoded()] = "image"
+	}
 	f.facts[at+"/config/mediaType"] = m.Config.MediaType
 	for key, value := range m.Annotations {
 		f.facts[at+"/annotations/"+key] = value
@@ -206,7 +211,7 @@ func (f *found) layer(t *testing.T, at string, layer ocispec.Descriptor, read re
 	}
 	switch {
 	case strings.Contains(layer.MediaType, "in-toto"):
-		f.roles[layer.Digest.String()] = "statement"
+		f.roles[layer.Digest.Encoded()] = "statement"
 		delete(f.facts, at+"/size")
 		f.statement(t, at+"/statement", blob)
 	case strings.Contains(layer.MediaType, "tar"):
