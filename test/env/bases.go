@@ -18,7 +18,8 @@ type base struct {
 }
 
 // bases are the images that Dockerfiles of tests and examples name. Those of
-// busybox are for three platforms, the others for the machine's own.
+// busybox and the scanner are for three platforms, the others for the machine's
+// own.
 func (w *world) bases() []base {
 	return []base{
 		{"library/alpine", []string{"3", "latest"}, busyboxBase("alpine", "busybox in place of Alpine Linux")},
@@ -26,6 +27,7 @@ func (w *world) bases() []base {
 		{"library/debian", []string{w.host.codename + "-slim"}, debianBase},
 		{"library/golang", []string{"1", "latest"}, goBase},
 		{"docker/dockerfile", []string{"1", "latest"}, frontendBase},
+		{"docker/buildkit-syft-scanner", []string{"stable-1"}, scannerBase},
 	}
 }
 
@@ -36,7 +38,11 @@ func (w *world) basesRecipe() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return recipeOf([]byte(tools), []byte(w.host.codename), []byte(strings.Join(treePackages, ",")), []byte(runtime.Version()), []byte("1")), nil
+	scanner, err := w.scannerSource()
+	if err != nil {
+		return "", err
+	}
+	return recipeOf([]byte(tools), []byte(w.host.codename), []byte(strings.Join(treePackages, ",")), []byte(runtime.Version()), scanner, []byte("2")), nil
 }
 
 func basesReady(ctx context.Context, w *world) (string, bool) {
