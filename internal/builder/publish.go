@@ -58,13 +58,19 @@ func Align(ctx context.Context, reg *registry.Client, req Request, digest v1.Has
 	return group.Wait()
 }
 
+// Moves say how the tags of a release may move.
+type Moves struct {
+	Guard    registry.Guard
+	Rollback bool
+}
+
 // Release points the request's tags to digest, in the plan's order, after the
 // index was read back from every repository and held against the platforms that
 // were asked for. It gives a row a tag and one a repository, as far as it came,
 // also with an error; journal sees the tags before and between writes.
-func Release(ctx context.Context, reg *registry.Client, req Request, digest v1.Hash, journal func([]registry.Written) error) ([]registry.Written, []Pushed, error) {
+func Release(ctx context.Context, reg *registry.Client, req Request, moves Moves, digest v1.Hash, journal func([]registry.Written) error) ([]registry.Written, []Pushed, error) {
 	var pushed []Pushed
-	release := registry.Release{Digest: digest, Check: func(ctx context.Context) error {
+	release := registry.Release{Digest: digest, Guard: moves.Guard, Rollback: moves.Rollback, Check: func(ctx context.Context) error {
 		var err error
 		pushed, err = verify(ctx, reg, req, digest)
 		return err

@@ -23,6 +23,7 @@ const indexLimit = 1000
 // https://github.com/moby/buildkit/blob/master/docs/attestations/attestation-storage.md
 const (
 	referenceType       = "vnd.docker.reference.type"
+	referenceDigest     = "vnd.docker.reference.digest"
 	attestationManifest = "attestation-manifest"
 )
 
@@ -33,6 +34,7 @@ type Platform struct {
 	Config      string `json:"config"` // digest
 	Size        int64  `json:"size"`   // manifest, config and layers, bytes
 	Attestation bool   `json:"attestation,omitempty"`
+	Of          string `json:"of,omitempty"` // digest of the image that an attestation is about
 }
 
 // Verify reads repo@digest back: the index or manifest itself, then every
@@ -73,6 +75,7 @@ type image struct {
 	size        int64 // as the index says; -1 where there is none
 	platform    *v1.Platform
 	attestation bool
+	of          string // digest of the image that an attestation is about
 
 	raw      []byte // nil until read
 	manifest *v1.Manifest
@@ -104,6 +107,7 @@ func imagesOf(top Manifest) ([]*image, error) {
 			size:        d.Size,
 			platform:    d.Platform,
 			attestation: d.Annotations[referenceType] == attestationManifest,
+			of:          d.Annotations[referenceDigest],
 		})
 	}
 	return images, nil
@@ -262,6 +266,7 @@ func (im *image) row() Platform {
 		Config:      im.config.Digest.String(),
 		Size:        im.size + im.config.Size,
 		Attestation: im.attestation,
+		Of:          im.of,
 	}
 	if !im.attestation {
 		p.Platform = format(*im.platform)

@@ -45,7 +45,8 @@ func (j *job) build(ctx context.Context) error {
 			var err error
 			j.result, err = builder.Build(ctx, j.node, j.plan, builder.Session{
 				Secrets:     j.request.Secrets,
-				Credentials: buildkitCredentials(j.keychain),
+				Credentials: buildkitCredentials(j.keychain, j.env.Now),
+				Tokens:      j.registry.Token,
 				Progress:    progress,
 				Terminal:    j.env.Terminal,
 			})

@@ -2,6 +2,8 @@ package buildpush
 
 import (
 	"context"
+	"sync"
+	"time"
 
 	"github.com/docker/cli/cli/config/types"
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -12,31 +14,55 @@ import (
 )
 
 // buildkitCredentials gives BuildKit's client the credentials that our own
-// requests use. The client fetches tokens with them; they don't leave it.
-func buildkitCredentials(keychain authn.Keychain) authprovider.AuthConfigProvider {
-	return func(ctx context.Context, host string, _ []string, _ authprovider.ExpireCachedAuthCheck) (types.AuthConfig, error) {
-		if host == authprovider.DockerHubRegistryHost {
-			host = name.DefaultRegistry
+// requests use. The client keeps them to itself and is asked again and again in a
+// long build: what a helper gave is used until the client's check says that it
+// may have run out, and then got anew.
+func buildkitCredentials(keychain authn.Keychain, now func() time.Time) authprovider.AuthConfigProvider {
+	type login struct {
+		types.AuthConfig
+		at time.Time
+	}
+	var mu sync.Mutex
+	known := map[string]login{}
+	return func(ctx context.Context, host string, _ []string, expired authprovider.ExpireCachedAuthCheck) (types.AuthConfig, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if found, ok := known[host]; ok && expired != nil && !expired(found.at, host) {
+			return found.AuthConfig, nil
 		}
-		registry, err := name.NewRegistry(host)
+		at := now()
+		config, err := credentialsOf(ctx, keychain, host)
 		if err != nil {
 			return types.AuthConfig{}, err
 		}
-		found, err := authn.Resolve(ctx, keychain, registry)
-		if err != nil {
-			return types.AuthConfig{}, errdefs.New(errdefs.Environment, "credentials of %s: %w", host, err)
-		}
-		login, err := authn.Authorization(ctx, found)
-		if err != nil {
-			return types.AuthConfig{}, errdefs.New(errdefs.Environment, "credentials of %s: %w", host, err)
-		}
-		return types.AuthConfig{
-			Username:      login.Username,
-			Password:      login.Password,
-			Auth:          login.Auth,
-			IdentityToken: login.IdentityToken,
-			RegistryToken: login.RegistryToken,
-			ServerAddress: host,
-		}, nil
+		known[host] = login{config, at}
+		return config, nil
 	}
+}
+
+// credentialsOf are the credentials of a registry, as BuildKit names it.
+func credentialsOf(ctx context.Context, keychain authn.Keychain, host string) (types.AuthConfig, error) {
+	if host == authprovider.DockerHubRegistryHost {
+		host = name.DefaultRegistry
+	}
+	registry, err := name.NewRegistry(host)
+	if err != nil {
+		return types.AuthConfig{}, err
+	}
+	found, err := authn.Resolve(ctx, keychain, registry)
+	if err != nil {
+		return types.AuthConfig{}, errdefs.New(errdefs.Environment, "credentials of %s: %w", host, err)
+	}
+	login, err := authn.Authorization(ctx, found)
+	if err != nil {
+		return types.AuthConfig{}, errdefs.New(errdefs.Environment, "credentials of %s: %w", host, err)
+	}
+	return types.AuthConfig{
+		Username:      login.Username,
+		Password:      login.Password,
+		Auth:          login.Auth,
+		IdentityToken: login.IdentityToken,
+		RegistryToken: login.RegistryToken,
+		ServerAddress: host,
+	}, nil
 }

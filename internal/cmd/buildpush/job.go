@@ -32,6 +32,7 @@ type job struct {
 	state    *setup.State
 	registry *registry.Client
 	keychain authn.Keychain
+	guard    registry.Guard
 
 	builder *setup.Builder
 	plan    builder.Plan
@@ -70,6 +71,7 @@ func newJob(ctx context.Context, env *cli.Env, o Options) (*job, error) {
 	j.request.Attests, err = attests(o, event)
 	check(err)
 	check(j.name(ctx))
+	check(j.parseRelease(ctx))
 	j.spec, err = o.Options.Spec(env.Dir, env.Environ)
 	check(err)
 	if push && len(j.request.Tags) == 0 && errors.Join(errs...) == nil {

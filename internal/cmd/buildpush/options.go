@@ -82,6 +82,8 @@ verifies, and removes what it made.
 			{Name: "tags", Help: "Full references that were written, one a line."},
 			{Name: "version", Help: "Version that metadata derived, with images."},
 			{Name: "pushed", Help: "Whether the index was pushed."},
+			{Name: "index", Help: "The pushed index by its digest, in the first repository, as registry.example/app@sha256:..."},
+			{Name: "digests", Help: "All that was pushed, as JSON: tags with their digest, platforms with manifest, config, size in bytes and attestations, repositories with the index's digest."},
 			{Name: "cache-exported", Help: "Whether every cache export succeeded."},
 			{Name: "builder", Help: "Name of the builder."},
 		},

@@ -2,13 +2,96 @@ package buildpush
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
 
 	"github.com/hullwright/hullwright/internal/builder"
+	"github.com/hullwright/hullwright/internal/ci"
+	"github.com/hullwright/hullwright/internal/errdefs"
+	"github.com/hullwright/hullwright/internal/input"
 	"github.com/hullwright/hullwright/internal/registry"
 )
 
-// Release are the inputs of how tags are written.
-type Release struct{}
+// Release are the inputs of how registries are spoken to and tags are written.
+type Release struct {
+	Rollback           bool        `env:"ROLLBACK" envDefault:"false" help:"Where a release fails or is canceled, put the tags that were written back to what they were, unless another run moved them meanwhile."`
+	GuardMovingTags    string      `env:"GUARD-MOVING-TAGS" envDefault:"false" bare:"true" placeholder:"BOOL|created|version" help:"Leave tags that move (latest, 1, 1.4, a branch) where they are, if they have a newer image: created by its time, version by its version, true by version where both have one, else by time."`
+	InsecureRegistries input.Words `env:"INSECURE-REGISTRIES" placeholder:"HOST" help:"Registries, as registry.lan:5000, that may be spoken to over plain http or with a certificate that nobody vouches for. Loopback always may over http."`
+	TrustRealms        input.Words `env:"TRUST-REALMS" placeholder:"HOST" help:"Token servers, as auth.example.com, that may get a registry's credentials though they are of another domain."`
+}
+
+// parseRelease parses the inputs of a release into the job.
+func (j *job) parseRelease(context.Context) error {
+	var errs []error
+	var err error
+	j.guard, err = parseGuard(j.options.GuardMovingTags)
+	errs = append(errs, err)
+	j.request.Insecure, err = parseHosts("insecure-registries", j.options.InsecureRegistries)
+	errs = append(errs, err)
+	_, err = parseHosts("trust-realms", j.options.TrustRealms)
+	errs = append(errs, err)
+	return errors.Join(errs...)
+}
+
+func parseGuard(text string) (registry.Guard, error) {
+	switch text {
+	case "created":
+		return registry.GuardCreated, nil
+	case "version":
+		return registry.GuardVersion, nil
+	}
+	on, err := strconv.ParseBool(text)
+	if err != nil {
+		return registry.GuardNothing, errdefs.BadInputf("guard-moving-tags", 0, "%q is no guard", text).
+			WithHint("one of true, false, created, version")
+	}
+	if on {
+		return registry.GuardNewest, nil
+	}
+	return registry.GuardNothing, nil
+}
+
+// parseHosts reads hosts with a port or without.
+func parseHosts(in string, words input.Words) ([]string, error) {
+	var hosts []string
+	var errs []error
+	for i, word := range words {
+		if err := checkHost(word); err != nil {
+			errs = append(errs, errdefs.BadInputf(in, i+1, "%q is no host: %w", word, err).
+				WithHint("a host reads registry.example or registry.example:5000, without a scheme or a path"))
+			continue
+		}
+		hosts = append(hosts, strings.ToLower(word))
+	}
+	return hosts, errors.Join(errs...)
+}
+
+func checkHost(word string) error {
+	if i := strings.IndexAny(word, "/@ \t"); i >= 0 {
+		return fmt.Errorf("it has %q", word[i])
+	}
+	_, port, err := net.SplitHostPort(word)
+	if err != nil {
+		return nil // no port
+	}
+	return checkPort(port)
+}
+
+// openRegistry makes the client of registries.
+func (j *job) openRegistry() {
+	j.keychain = registry.Keychain(j.env.Environ, j.env.Dir)
+	j.registry = registry.New(
+		registry.WithKeychain(j.keychain),
+		registry.WithTransport(registry.Transport(j.env.Environ)),
+		registry.WithCertificates(registry.DockerCertificates(j.env.Environ)),
+		registry.WithInsecure(j.request.Insecure...),
+		registry.WithTrustedRealm(j.options.TrustRealms...),
+		registry.WithRetryLog(func(line string) { fmt.Fprintln(j.env.Stderr, line) }),
+	)
+}
 
 func (j *job) align(ctx context.Context) error {
 	if len(j.plan.Align) == 0 {
@@ -22,8 +105,24 @@ func (j *job) release(ctx context.Context) error {
 		return skip("the image is not pushed")
 	}
 	var err error
-	j.tags, j.pushed, err = builder.Release(ctx, j.registry, j.request, j.result.Digest, func(rows []registry.Written) error {
-		return j.state.Note("tags", rows)
-	})
+	j.tags, j.pushed, err = builder.Release(ctx, j.registry, j.request, builder.Moves{Guard: j.guard, Rollback: j.options.Rollback},
+		j.result.Digest, func(rows []registry.Written) error { return j.state.Note("tags", rows) })
+	for _, t := range j.tags {
+		if err != nil || t.Reason != "" {
+			fmt.Fprintln(j.env.Stderr, ci.Clean(endState(t)))
+		}
+	}
 	return err
+}
+
+// endState is a tag's row for a log: "registry/app:latest: kept, has version 1.5.0, newer than 1.4.2".
+func endState(t registry.Written) string {
+	line := t.Tag + ": " + t.Status
+	if t.After != "" {
+		line += " at " + t.After
+	}
+	if t.Reason != "" {
+		line += ", " + t.Reason
+	}
+	return line
 }

@@ -42,7 +42,7 @@ func (j *job) summarize(context.Context) error {
 func (j *job) giveOutputs() error {
 	var pushed []string
 	for _, t := range j.tags {
-		if t.Status == "written" || t.Status == "unchanged" {
+		if t.Stands() {
 			pushed = append(pushed, t.Tag)
 		}
 	}
@@ -51,6 +51,11 @@ func (j *job) giveOutputs() error {
 		{"tags", strings.Join(pushed, "\n")},
 		{"pushed", strconv.FormatBool(len(j.pushed) > 0)},
 	}
+	digests, err := j.pushOutputs()
+	if err != nil {
+		return err
+	}
+	outputs = append(outputs, digests...)
 	if j.builder != nil {
 		outputs = append(outputs, [2]string{"builder", j.builder.Name})
 	}

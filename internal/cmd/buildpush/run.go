@@ -10,7 +10,6 @@ import (
 	"github.com/hullwright/hullwright/internal/ci"
 	"github.com/hullwright/hullwright/internal/cli"
 	"github.com/hullwright/hullwright/internal/errdefs"
-	"github.com/hullwright/hullwright/internal/registry"
 	"github.com/hullwright/hullwright/internal/setup"
 )
 
@@ -80,13 +79,8 @@ func (j *job) open() error {
 			return err
 		}
 	}
-	j.keychain = registry.Keychain(j.env.Environ, j.env.Dir)
 	j.manager = j.host(j.env.Stderr)
-	j.registry = registry.New(
-		registry.WithKeychain(j.keychain),
-		registry.WithTransport(registry.Transport(j.env.Environ)),
-		registry.WithRetryLog(func(line string) { fmt.Fprintln(j.env.Stderr, line) }),
-	)
+	j.openRegistry()
 	return nil
 }
 
