@@ -138,9 +138,6 @@ func unique(entries []entry) error {
 
 func (e entry) attests() bool { return e.Annotations[referenceType] == attestationManifest }
 
-// referenceDigest is the annotation by which an attestation names its image.
-const referenceDigest = "vnd.docker.reference.digest"
-
 // arrange sorts images as order has them, and then attestations as their images.
 func arrange(entries []entry, order []v1.Platform) {
 	wanted := func(e entry) int {
