@@ -1,9 +1,11 @@
 // Command scanner is an SBOM generator for BuildKit, which stands for
 // docker/buildkit-syft-scanner in tests. It lists the packages of dpkg and apk
-// and all files of each root file system that it is given, as an SPDX document.
+// and all files of each root file system that it is given, as an SPDX document in an
+// in-toto statement.
 //
 // It speaks the protocol of
 // https://github.com/moby/buildkit/blob/v0.33.1/docs/attestations/sbom-protocol.md
+// which leaves out that BuildKit takes statements only.
 package main
 
 import (
@@ -47,6 +49,14 @@ func run(destination, source, extras string, now time.Time) error {
 	return nil
 }
 
+// statement is what the file of one root holds.
+type statement struct {
+	Type          string   `json:"_type"`
+	PredicateType string   `json:"predicateType"`
+	Subject       []string `json:"subject"`
+	Predicate     document `json:"predicate"`
+}
+
 // scanTo writes the document of one root.
 func scanTo(destination, dir string, now time.Time) error {
 	root, err := os.OpenRoot(dir) // an image's links lead nowhere else
@@ -59,7 +69,12 @@ func scanTo(destination, dir string, now time.Time) error {
 		return err
 	}
 	name := filepath.Base(dir)
-	raw, err := json.MarshalIndent(newDocument(name, found, now), "", "  ")
+	raw, err := json.Marshal(statement{
+		Type:          "https://in-toto.io/Statement/v0.1",
+		PredicateType: "https://spdx.dev/Document",
+		Subject:       []string{}, // BuildKit adds it
+		Predicate:     newDocument(name, found, now),
+	})
 	if err != nil {
 		return err
 	}

@@ -35,11 +35,14 @@ func read(t *testing.T, dir, name string) document {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var d document
-	if err := json.Unmarshal(raw, &d); err != nil {
+	var s statement
+	if err := json.Unmarshal(raw, &s); err != nil {
 		t.Fatal(err)
 	}
-	return d
+	if s.PredicateType != "https://spdx.dev/Document" {
+		t.Errorf("%s has the predicate type %q", name, s.PredicateType)
+	}
+	return s.Predicate
 }
 
 func TestRun(t *testing.T) {
