@@ -73,21 +73,23 @@ func cacheCapability(kind string) (capability apicaps.CapID, since string) {
 	return "", ""
 }
 
-// checkCapabilities asks the daemon whether it is able to do what the solve
-// wants; BuildKit would leave some of it out in silence. Where the solve wants
-// nothing of that kind, nobody is asked.
-func checkCapabilities(ctx context.Context, node *client.Client, solve Solve) error {
-	list := needs(solve)
+// check asks the daemon whether it is able to do what a solve needs; BuildKit
+// would leave some of it out in silence. Where nothing is needed, nobody is
+// asked.
+func (r *request) check(ctx context.Context, node *client.Client, list []need) error {
 	if len(list) == 0 {
 		return nil
 	}
-	has, err := daemonCapabilities(ctx, node)
-	if err != nil {
-		return errdefs.New(errdefs.Environment, "ask node %s what it is able to do: %w", solve.Node, err)
+	if r.able == nil {
+		able, err := daemonCapabilities(ctx, node)
+		if err != nil {
+			return errdefs.New(errdefs.Environment, "ask the builder what it is able to do: %w", err)
+		}
+		r.able = &able
 	}
 	var faults []error
 	for _, n := range list {
-		if has.Supports(n.capability) != nil {
+		if r.able.Supports(n.capability) != nil {
 			faults = append(faults, &errdefs.Error{
 				Kind: errdefs.Environment, Input: n.input,
 				Err:  errors.New(n.what + ": this builder's BuildKit is not able to do it"),
@@ -126,9 +128,12 @@ var frontendFaults = []struct{ text, input, says, hint string }{
 	},
 }
 
-// explain names the input of what a frontend can't do; other errors are as they
-// were.
-func explain(err error) error {
+// explain says which policy refused a source, and which input a frontend can't
+// take; other errors are as they were.
+func (r *request) explain(err error) error {
+	if denied := r.denied(err); denied != nil {
+		return denied
+	}
 	for _, f := range frontendFaults {
 		if strings.Contains(err.Error(), f.text) {
 			return errdefs.BadInputf(f.input, 0, "%s", f.says).WithHint("%s", f.hint)

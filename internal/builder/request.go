@@ -9,9 +9,11 @@ import (
 	"github.com/moby/buildkit/identity"
 	"github.com/moby/buildkit/session"
 	"github.com/moby/buildkit/session/secrets/secretsprovider"
+	"github.com/moby/buildkit/util/apicaps"
 	"github.com/tonistiigi/fsutil"
 
 	"github.com/hullwright/hullwright/internal/errdefs"
+	"github.com/hullwright/hullwright/internal/policy"
 )
 
 // request is a solve made ready: what it needs of this machine is open.
@@ -19,6 +21,8 @@ type request struct {
 	opt     client.SolveOpt
 	call    string   // what the frontend is asked instead; empty builds
 	outputs []output // files and loads that the build writes
+	rules   *policy.Rules
+	able    *apicaps.CapSet // what the daemon is able to do, once it was asked
 	finish  []func(error)
 }
 
@@ -47,7 +51,7 @@ func (in *inputs) prepare(ctx context.Context, node *client.Client, solve Solve)
 			err = errors.Join(err, r.end(err))
 		}
 	}()
-	if err := checkCapabilities(ctx, node, solve); err != nil {
+	if err := r.check(ctx, node, needs(solve)); err != nil {
 		return nil, err
 	}
 	for _, open := range []func(context.Context, *request, Solve) error{
@@ -95,7 +99,7 @@ func (r *request) run(ctx context.Context, node *client.Client, status chan *cli
 			return nil, fault
 		}
 	}
-	return nil, explain(err)
+	return nil, r.explain(err)
 }
 
 // mountDirs gives the daemon leave to read the local directories.
