@@ -70,13 +70,17 @@ type ReleaseStep struct {
 // there will be. It is pure. A platform that no node runs is an
 // errdefs.BadInput of input "platforms".
 func NewPlan(req Request, nodes []setup.Node) (Plan, error) {
-	parts, err := assign(req.Platforms, nodes)
+	parts, err := assign(req, nodes)
+	if err != nil {
+		return Plan{}, err
+	}
+	shares, err := split(req, parts)
 	if err != nil {
 		return Plan{}, err
 	}
 	plan := Plan{Merge: req.Push && len(parts) > 1}
-	for _, p := range parts {
-		plan.Solves = append(plan.Solves, newSolve(req, p, len(parts) > 1))
+	for i, p := range parts {
+		plan.Solves = append(plan.Solves, newSolve(shares[i], p, len(parts) > 1))
 	}
 	if !req.Push {
 		return plan, nil
@@ -102,7 +106,7 @@ func newSolve(req Request, p part, several bool) Solve {
 		Stdin:         stdinOf(req.Context),
 		DockerfileURL: req.Context.DockerfileURL,
 		Layouts:       layouts(req.Named),
-		CacheImports:  cacheImports(req.CacheFrom, p.platforms, several),
+		CacheImports:  cacheImports(req.CacheFrom),
 		Secrets:       slices.Sorted(maps.Keys(req.Secrets)),
 		SSH:           req.SSH,
 		Entitlements:  entitlements(req),
@@ -112,7 +116,7 @@ func newSolve(req Request, p part, several bool) Solve {
 	}
 	if req.Call.Method == "" { // a question leaves nothing behind
 		solve.Exports = exports(req, several)
-		solve.CacheExports = cacheExports(withInlineCache(req), p.platforms, several)
+		solve.CacheExports = cacheExports(withInlineCache(req))
 	}
 	if req.Context.Dir != "" {
 		// BuildKit finds the files that a build of the same directory sent

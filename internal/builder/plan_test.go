@@ -11,9 +11,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-
-	"github.com/hullwright/hullwright/internal/errdefs"
-	"github.com/hullwright/hullwright/internal/setup"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -116,45 +113,5 @@ func golden(t *testing.T, path string, got []byte) {
 	}
 	if diff := cmp.Diff(string(want), string(got)); diff != "" {
 		t.Errorf("%s (-want +got):\n%s", path, diff)
-	}
-}
-
-func TestChooseNode(t *testing.T) {
-	amd := setup.Node{Name: "amd", Platforms: platformsOf(t, "linux/amd64", "linux/arm64")}
-	arm := setup.Node{Name: "arm", Platforms: platformsOf(t, "linux/arm64", "linux/arm/v7")}
-	cases := []struct {
-		want  []string
-		nodes []setup.Node
-		node  string
-		fault string
-	}{
-		{want: nil, nodes: []setup.Node{amd, arm}, node: "amd"},
-		{want: []string{"linux/arm64"}, nodes: []setup.Node{amd, arm}, node: "arm"},
-		{want: []string{"linux/amd64", "linux/arm64"}, nodes: []setup.Node{amd, arm}, node: "amd"},
-		{want: []string{"linux/arm/v7"}, nodes: []setup.Node{amd}, fault: "no node of the builder runs linux/arm/v7"},
-		{want: []string{"linux/amd64", "linux/arm/v7"}, nodes: []setup.Node{amd, arm}, fault: "linux/arm/v7"},
-		{want: []string{"linux/amd64"}, nodes: nil, node: ""},
-	}
-	for _, c := range cases {
-		node, err := chooseNode(platformsOf(t, c.want...), c.nodes)
-		if c.fault != "" {
-			if err == nil || !strings.Contains(err.Error(), c.fault) || errdefs.KindOf(err) != errdefs.BadInput {
-				t.Errorf("chooseNode(%v): %v, want bad input with %q", c.want, err, c.fault)
-			}
-			continue
-		}
-		if err != nil || node.Name != c.node {
-			t.Errorf("chooseNode(%v) = %q, %v, want %q", c.want, node.Name, err, c.node)
-		}
-	}
-}
-
-// An emulator of arm64 runs no 32-bit program, whatever real processors do.
-func TestRunsIsStrict(t *testing.T) {
-	if runs(platformsOf(t, "linux/arm64"), platformsOf(t, "linux/arm/v7")[0]) {
-		t.Error("a node with linux/arm64 alone is said to run linux/arm/v7")
-	}
-	if !runs(platformsOf(t, "linux/arm64"), platformsOf(t, "linux/arm64/v8")[0]) {
-		t.Error("linux/arm64/v8 is linux/arm64")
 	}
 }

@@ -3,9 +3,15 @@ package builder
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/moby/buildkit/client"
+	"github.com/opencontainers/go-digest"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/hullwright/hullwright/internal/errdefs"
@@ -14,12 +20,15 @@ import (
 
 // Result is what a build gave.
 type Result struct {
-	Parts []Part // one a solve, in the plan's order
+	Parts []Part // one a solve, in the plan's order; of a build that failed those that did not
 	// Digest is the image's: the pushed index's, or the manifest's where there
 	// is one platform and no attestation; zero where nothing was exported. Of
 	// several parts it is that of the index that [Merge] made.
-	Digest  v1.Hash
-	Summary progress.Summary
+	Digest v1.Hash
+	// Descriptor is that of the index that [Merge] made, with the annotations of
+	// index-descriptor; nil of one part, whose Response has it.
+	Descriptor *ocispecs.Descriptor
+	Summary    progress.Summary
 }
 
 // Part is what one node gave.
@@ -34,49 +43,213 @@ type Part struct {
 }
 
 // Build does the plan's solves, all at the same time; nodes gives the connection
-// to a node. Errors are classified: errdefs.Build with the Dockerfile's excerpt
-// where a step failed, errdefs.Denied and errdefs.Environment where a registry
-// or a node did.
+// to a node. The first that fails stops the others. Errors are classified:
+// errdefs.Build with the Dockerfile's excerpt where a step failed,
+// errdefs.Denied and errdefs.Environment where a registry or a node did; of
+// several nodes they name the one and its platforms.
+//
+// A solve is done once more where the node's daemon went away before a step
+// failed, and is back.
 func Build(ctx context.Context, nodes func(name string) (*client.Client, error), plan Plan, s Session) (Result, error) {
-	solve := plan.Solves[0]
-	node, err := nodes(solve.Node)
-	if err != nil {
-		return Result{}, err
-	}
 	in, err := openInputs(ctx, plan, s)
 	if err != nil {
 		return Result{}, err
 	}
-	defer in.close() // temporary files
-	req, err := in.prepare(ctx, node, solve)
-	if err != nil {
-		return Result{}, toldOr(err, func() error { return classify(ctx, solve, progress.Summary{}, err) })
+	result, err := in.build(ctx, nodes, plan)
+	if closeErr := in.close(); closeErr != nil {
+		err = errors.Join(err, closeErr)
 	}
-	part := Part{Node: solve.Node, Platforms: solve.Platforms, Ref: req.opt.Ref}
-	var result Result
-	status := make(chan *client.SolveStatus)
-	var group errgroup.Group
-	group.Go(func() error {
-		var err error
-		result.Summary, err = progress.Show(ctx, s.Progress, s.Terminal, s.screened(status))
-		return err
-	})
-	// It closes the channel, also when it fails.
-	response, solveErr := req.run(ctx, node, status)
-	endErr := req.end(solveErr)
-	showErr := group.Wait()
-	if solveErr != nil {
-		return result, toldOr(solveErr, func() error { return classify(ctx, solve, result.Summary, solveErr) })
-	}
-	if err := errors.Join(endErr, showErr); err != nil {
-		return result, err
-	}
-	part.Response = response
-	if d := response["containerimage.digest"]; d != "" {
-		if part.Digest, err = v1.NewHash(d); err != nil {
-			return result, errdefs.New(errdefs.Environment, "the builder gave the digest %q: %w", d, err)
+	return result, err
+}
+
+func (in *inputs) build(ctx context.Context, nodes func(name string) (*client.Client, error), plan Plan) (Result, error) {
+	solves := make([]*solving, len(plan.Solves))
+	streams := make([]progress.Stream, len(plan.Solves))
+	for i, solve := range plan.Solves {
+		news := make(chan *client.SolveStatus)
+		solves[i] = &solving{in: in, plan: solve, news: news}
+		streams[i].Status = news
+		if len(plan.Solves) > 1 {
+			streams[i].Node = solve.Node
 		}
 	}
-	result.Parts, result.Digest = []Part{part}, part.Digest
-	return result, nil
+	var result Result
+	status := make(chan *client.SolveStatus)
+	var display errgroup.Group
+	display.Go(func() error { progress.Join(streams, status); return nil })
+	display.Go(func() error {
+		var err error
+		result.Summary, err = progress.Show(ctx, in.session.Progress, in.session.Terminal, in.session.screened(status))
+		return err
+	})
+	group, gctx := errgroup.WithContext(ctx)
+	for _, s := range solves {
+		group.Go(func() error {
+			defer close(s.news)
+			return s.do(gctx, nodes)
+		})
+	}
+	err := group.Wait()
+	showErr := display.Wait()
+	for _, s := range solves {
+		if s.done {
+			result.Parts = append(result.Parts, s.part)
+		}
+	}
+	if len(solves) == 1 {
+		result.Digest = solves[0].part.Digest
+	}
+	if err != nil {
+		return result, tell(ctx, plan, result.Summary, err)
+	}
+	return result, showErr
+}
+
+// solving is one solve of a plan at work.
+type solving struct {
+	in   *inputs
+	plan Solve
+	news chan *client.SolveStatus // all that the daemon tells; its reader outlives the solve
+	part Part
+	done bool // part is whole
+}
+
+// solveError is which solve failed.
+type solveError struct {
+	plan Solve
+	err  error
+}
+
+func (e *solveError) Error() string { return e.err.Error() }
+
+func (e *solveError) Unwrap() error { return e.err }
+
+// tell says why a build failed in a person's terms: the first failure, since it
+// stopped the rest.
+func tell(ctx context.Context, plan Plan, shown progress.Summary, err error) error {
+	var failed *solveError
+	if !errors.As(err, &failed) {
+		return err
+	}
+	say := func() error { return classify(ctx, failed.plan, shown, failed.err) }
+	if ctx.Err() != nil {
+		return say()
+	}
+	err = toldOr(failed.err, say)
+	if len(plan.Solves) > 1 {
+		return fmt.Errorf("%s: %w", nodeName(failed.plan.Node, failed.plan.Platforms), err)
+	}
+	return err
+}
+
+// do solves, once more where the daemon went away without anything having
+// failed, and answers again.
+func (s *solving) do(ctx context.Context, nodes func(name string) (*client.Client, error)) error {
+	node, err := nodes(s.plan.Node)
+	if err != nil {
+		return &solveError{s.plan, err}
+	}
+	seen, err := s.attempt(ctx, node)
+	if err != nil && !seen.failed && lostNode(err) && s.plan.repeatable() && isBack(ctx, node) {
+		if !seen.last.IsZero() {
+			s.news <- seen.returned(s.plan.Node)
+		}
+		_, err = s.attempt(ctx, node)
+	}
+	if err != nil {
+		return &solveError{s.plan, err}
+	}
+	s.done = true
+	return nil
+}
+
+// attempt solves once.
+func (s *solving) attempt(ctx context.Context, node *client.Client) (watch, error) {
+	var seen watch
+	r, err := s.in.prepare(ctx, node, s.plan)
+	if err != nil {
+		return seen, err
+	}
+	status := make(chan *client.SolveStatus)
+	var relay errgroup.Group
+	relay.Go(func() error {
+		for st := range status { // which the solve closes in any case
+			seen.see(st)
+			s.news <- st
+		}
+		return nil
+	})
+	response, err := r.run(ctx, node, status)
+	relay.Wait() // it never fails
+	if endErr := r.end(err); endErr != nil {
+		err = errors.Join(err, endErr)
+	}
+	if err != nil {
+		return seen, err
+	}
+	s.part = Part{Node: s.plan.Node, Platforms: s.plan.Platforms, Ref: r.opt.Ref, Response: response}
+	if d := response["containerimage.digest"]; d != "" {
+		if s.part.Digest, err = v1.NewHash(d); err != nil {
+			return seen, errdefs.New(errdefs.Environment, "the builder gave the digest %q: %w", d, err)
+		}
+	}
+	return seen, nil
+}
+
+// repeatable is whether the solve can be done again: what went to standard
+// output can't be taken back.
+func (s Solve) repeatable() bool {
+	return !slices.ContainsFunc(s.Exports, func(e Export) bool { return e.Dest == Stdout })
+}
+
+// returnLimit is how long a daemon that went away may take to be back. One that
+// its supervisor starts again is there within it; of one that is gone for good a
+// job should hear soon.
+const returnLimit = 1500 * time.Millisecond
+
+// isBack is whether the daemon is there, by a new connection: the client makes
+// one as soon as it finds the old one broken.
+func isBack(ctx context.Context, node *client.Client) bool {
+	ctx, cancel := context.WithTimeout(ctx, returnLimit)
+	defer cancel()
+	for {
+		if _, err := node.ListWorkers(ctx); err == nil {
+			return true
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// watch is what an attempt has shown.
+type watch struct {
+	failed bool      // a step did
+	last   time.Time // by the daemon's clock
+}
+
+func (w *watch) see(st *client.SolveStatus) {
+	later := func(t *time.Time) {
+		if t != nil && t.After(w.last) {
+			w.last = *t
+		}
+	}
+	for _, v := range st.Vertexes {
+		later(v.Started)
+		later(v.Completed)
+		// A cache that is not there fails no build.
+		if v.Error != "" && !strings.HasPrefix(v.Name, "importing cache manifest from ") {
+			w.failed = true
+		}
+	}
+}
+
+// returned tells on the display that the solve begins again.
+func (w *watch) returned(node string) *client.SolveStatus {
+	name := fmt.Sprintf("node %s went away and is back: building once more", node)
+	return &client.SolveStatus{Vertexes: []*client.Vertex{
+		{Digest: digest.FromString(name), Name: name, Started: &w.last, Completed: &w.last},
+	}}
 }
