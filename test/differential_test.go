@@ -427,6 +427,7 @@ func (s *side) expand(text string) string {
 		"$REGISTRY": os.Getenv("HULLWRIGHT_TEST_REGISTRY"),
 		"$WORK":     s.work,
 		"$SERVED":   s.lab.server.URL + "/" + s.c.name,
+		"$SHARED":   filepath.Join(s.lab.dir, "cases", s.c.name),
 		"$AGENT":    s.lab.agent,
 		"$KEY":      filepath.Join(s.lab.dir, "key"),
 	}

@@ -75,6 +75,10 @@ func (f *found) stdout(t *testing.T, kind, text string) {
 	case "json":
 		f.json(t, "stdout", []byte(text))
 	case "tar":
+		if !isTar([]byte(text)) {
+			f.facts["stdout"] = text
+			return
+		}
 		f.tar(t, "stdout", []byte(text))
 	}
 }
@@ -335,7 +339,7 @@ func (s *side) record(t *testing.T, f *found, ref string) {
 		}
 		f.facts["request/"+key] = value
 	}
-	if s.c.warm != nil {
+	if s.c.counted {
 		f.facts["steps"] = fmt.Sprintf("%d of %d cached", r.NumCachedSteps, r.NumTotalSteps)
 	}
 	f.facts["warnings"] = fmt.Sprint(r.NumWarnings)
@@ -383,8 +387,9 @@ var (
 // times are the facts that depend on when a step ran.
 var times = regexp.MustCompile(`/(created|mediaType-size|size|digest|diff_ids/\d+|history/\d+/created|Id|Created|RootFS/Layers/\d+)$`)
 
-// subrequest are the parts of a frontend's answer that hold the session's id.
-var subrequest = regexp.MustCompile(`/sources/\d+/(definition|locations)/`)
+// subrequest are the parts of a frontend's answer that are, or are a digest of,
+// something with the session's id.
+var subrequest = regexp.MustCompile(`/sources/\d+/(definition|locations)/|buildx\.build\.warnings/\d+/vertex$`)
 
 // normalize takes from the facts what names the side, its directory or the time
 // of the build.
@@ -415,7 +420,7 @@ func (f *found) normalize(s *side) {
 
 // volatileStatement are the fields of provenance that are of one build alone:
 // digests of steps are those of requests that hold a session's id.
-var volatileStatement = regexp.MustCompile(`(?i)/(invocationId|buildInvocationID|startedOn|buildStartedOn|finishedOn|buildFinishedOn|vcs/localdir:[a-z]+)$|/digestMapping/|buildkit_metadata/layers|buildkit_completeness`)
+var volatileStatement = regexp.MustCompile(`(?i)/(invocationId|buildInvocationID|startedOn|buildStartedOn|finishedOn|buildFinishedOn|vcs/localdir:[a-z]+)$|/digestMapping/|/creationInfo/created$|buildkit_metadata/layers|buildkit_completeness`)
 
 // statement adds an in-toto statement.
 func (f *found) statement(t *testing.T, at string, raw []byte) {
