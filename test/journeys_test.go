@@ -73,16 +73,17 @@ func TestJourneys(t *testing.T) {
 		UpdateScripts:       *update,
 		Deadline:            time.Now().Add(18 * time.Minute),
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"repo":       repo,
-			"recorder":   startRecorder,
-			"ordered":    ordered,
-			"start":      start,
-			"interrupt":  interrupt,
-			"exits":      exits,
-			"wait-write": waitWrite,
-			"gitserver":  gitserver,
-			"faulty":     faulty,
-			"smalldisk":  smallDisk,
+			"repo":          repo,
+			"recorder":      startRecorder,
+			"ordered":       ordered,
+			"start":         start,
+			"interrupt":     interrupt,
+			"exits":         exits,
+			"wait-write":    waitWrite,
+			"gitserver":     gitserver,
+			"actions-cache": startActionsCache,
+			"faulty":        faulty,
+			"smalldisk":     smallDisk,
 		},
 	})
 }
@@ -102,6 +103,7 @@ func (s serial) Run(name string, f func(testscript.T)) {
 var passed = []string{
 	"DOCKER_HOST", "DOCKER_CONFIG", "HULLWRIGHT_TEST_ENV", "HULLWRIGHT_TEST_REGISTRY", "CI",
 	"SSL_CERT_FILE", "SSL_CERT_DIR", "HULLWRIGHT_ENV_DIR", "XDG_CACHE_HOME",
+	"HULLWRIGHT_TEST_S3", "HULLWRIGHT_TEST_S3_KEY", "HULLWRIGHT_TEST_AZURE", "HULLWRIGHT_TEST_AZURE_KEY",
 }
 
 // journeyEnv gives a script its own store of builders, an account of its own at
