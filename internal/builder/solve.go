@@ -31,6 +31,14 @@ type Result struct {
 	Summary    progress.Summary
 }
 
+// ImageDigest is Digest as text; empty where nothing was exported.
+func (r Result) ImageDigest() string {
+	if r.Digest.Hex == "" {
+		return ""
+	}
+	return r.Digest.String()
+}
+
 // Part is what one node gave.
 type Part struct {
 	Node      string

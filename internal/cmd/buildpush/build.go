@@ -3,6 +3,7 @@ package buildpush
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -19,14 +20,10 @@ import (
 // tags, since a build of an hour shall not end with a password that was wrong,
 // and proves the emulators that were there before.
 func (j *job) build(ctx context.Context) error {
-	if len(j.plan.Solves[0].Exports) == 0 {
+	if len(j.plan.Solves[0].Exports) == 0 && j.request.Call.Method == "" {
 		j.env.Warnf("nothing to push to: the result stays in the builder's cache")
 	}
-	title := "Build"
-	for _, s := range j.plan.Solves {
-		title += " " + strings.Join(s.Platforms, ", ")
-	}
-	return j.env.Group(strings.TrimSpace(title), func() error {
+	err := j.env.Group(j.title(), func() error {
 		var proof bytes.Buffer // told after the display has ended
 		defer func() { proof.WriteTo(j.env.Stderr) }()
 		progress, err := j.foreign()
@@ -44,17 +41,47 @@ func (j *job) build(ctx context.Context) error {
 		group.Go(func() error {
 			var err error
 			j.result, err = builder.Build(ctx, j.node, j.plan, builder.Session{
-				Secrets:     j.request.Secrets,
-				Credentials: buildkitCredentials(j.keychain, j.env.Now),
-				Tokens:      j.registry.Token,
-				Progress:    progress,
-				Terminal:    j.env.Terminal,
+				Secrets:      j.request.Secrets,
+				Credentials:  buildkitCredentials(j.keychain, j.env.Now),
+				Tokens:       j.registry.Token,
+				CacheSecrets: j.cacheLogin,
+				Progress:     progress,
+				Terminal:     j.env.Terminal,
 			})
 			j.built = err == nil
 			return err
 		})
 		return group.Wait()
 	})
+	if err != nil {
+		j.tellLeft()
+	}
+	return err
+}
+
+// title is what is built, and where, if that is in more than one place.
+func (j *job) title() string {
+	parts := make([]string, len(j.plan.Solves))
+	for i, s := range j.plan.Solves {
+		parts[i] = strings.Join(s.Platforms, ", ")
+		if len(parts) > 1 {
+			parts[i] += " on " + s.Node
+		}
+	}
+	return strings.TrimSpace("Build " + strings.Join(parts, "; "))
+}
+
+// tellLeft names what nodes pushed before another one failed: it has no tag, and
+// no index has it.
+func (j *job) tellLeft() {
+	for _, p := range j.result.Parts {
+		if p.Digest.Hex == "" || !j.request.Push {
+			continue
+		}
+		for _, repo := range j.request.Destinations() {
+			fmt.Fprintf(j.env.Stderr, "left without a tag: %s@%s (%s)\n", repo, p.Digest, strings.Join(p.Platforms, ", "))
+		}
+	}
 }
 
 // node gives the connection to a node of the builder.

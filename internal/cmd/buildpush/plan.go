@@ -3,11 +3,13 @@ package buildpush
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 
 	"github.com/hullwright/hullwright/internal/builder"
+	"github.com/hullwright/hullwright/internal/ci"
 )
 
 // printPlan plans for the nodes that there will be; it asks nobody.
@@ -16,27 +18,39 @@ func (j *job) printPlan() error {
 	if err != nil {
 		return err
 	}
-	enc := json.NewEncoder(j.env.Stdout)
+	out := ci.NewRedactor(j.env.Stdout)
+	for _, value := range j.hidden {
+		out.Redact(value)
+	}
+	enc := json.NewEncoder(out)
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)
-	return enc.Encode(plan)
+	return errors.Join(enc.Encode(plan), out.Flush())
 }
 
 func (j *job) makePlan(context.Context) error {
-	j.request.CacheFrom = j.present(j.request.CacheFrom)
 	var err error
 	j.plan, err = builder.NewPlan(j.request, j.builder.Nodes)
+	told := map[string]bool{}
+	for i := range j.plan.Solves {
+		s := &j.plan.Solves[i]
+		s.CacheImports = j.present(s.CacheImports, told)
+	}
 	return err
 }
 
 // present leaves out local caches that are not there yet, as in every first
-// run; BuildKit's client would make an empty directory of each.
-func (j *job) present(caches []builder.Cache) []builder.Cache {
+// run; BuildKit's client would make an empty directory of each. Each is told
+// once, however many nodes were to import it.
+func (j *job) present(caches []builder.Cache, told map[string]bool) []builder.Cache {
 	var kept []builder.Cache
 	for _, c := range caches {
 		if src := c.Attrs["src"]; c.Type == "local" {
 			if _, err := os.Stat(filepath.Join(src, "index.json")); err != nil {
-				fmt.Fprintf(j.env.Stderr, "cache-from: left out, %s holds no cache\n", src)
+				if !told[src] {
+					fmt.Fprintf(j.env.Stderr, "cache-from: left out, %s holds no cache\n", src)
+				}
+				told[src] = true
 				continue
 			}
 		}

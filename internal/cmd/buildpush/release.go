@@ -93,6 +93,16 @@ func (j *job) openRegistry() {
 	)
 }
 
+// merge makes one index of what several nodes pushed.
+func (j *job) merge(ctx context.Context) error {
+	if !j.plan.Merge {
+		return nil
+	}
+	var err error
+	j.result, err = builder.Merge(ctx, j.registry, j.request, j.result)
+	return err
+}
+
 func (j *job) align(ctx context.Context) error {
 	if len(j.plan.Align) == 0 {
 		return nil

@@ -71,7 +71,7 @@ func (j *job) giveOutputs() error {
 		}
 		outputs = append(outputs,
 			[2]string{"imageid", j.result.ImageID()},
-			[2]string{"digest", j.result.Parts[0].Response["containerimage.digest"]},
+			[2]string{"digest", j.result.ImageDigest()},
 			[2]string{"metadata", string(metadata)},
 			[2]string{"cache-exported", strconv.FormatBool(len(j.request.CacheTo) > 0 && j.result.Summary.CacheExportError() == "")},
 		)
