@@ -129,6 +129,7 @@ type Policy struct {
 	Reset    bool     `json:"reset,omitempty"`    // the Dockerfile's own policy is not in force
 	Disabled bool     `json:"disabled,omitempty"` // no policy is
 	Strict   *bool    `json:"strict,omitempty"`   // whether a daemon that can't enforce all of it is an error; nil is the default
+	LogLevel string   `json:"logLevel,omitempty"` // how much of the evaluation is told, as debug; empty is info
 }
 
 // Call is a question to the frontend: https://docs.docker.com/reference/cli/docker/buildx/build/#call

@@ -6,7 +6,6 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 
-	"github.com/hullwright/hullwright/internal/ci"
 	"github.com/hullwright/hullwright/internal/derive"
 	"github.com/hullwright/hullwright/internal/derive/published"
 	"github.com/hullwright/hullwright/internal/errdefs"
@@ -35,7 +34,9 @@ func (j *job) derive(ctx context.Context) error {
 		return err
 	}
 	for _, w := range derived.Warnings {
-		j.env.Warnf("%s", ci.Clean(w))
+		if err := j.warn("tags", "%s", w); err != nil {
+			return err
+		}
 	}
 	j.version = derived.Version
 	j.request.Labels = derived.LabelMap()

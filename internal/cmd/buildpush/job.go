@@ -3,8 +3,7 @@ package buildpush
 import (
 	"context"
 	"errors"
-	"slices"
-	"strconv"
+	"fmt"
 	"strings"
 	"time"
 
@@ -28,6 +27,12 @@ type job struct {
 	version string // that metadata derived
 	started time.Time
 
+	outputs      []builder.Output       // as they were asked for, those that push among them
+	hidden       []string               // values that are never printed
+	logins       []hostLogin            // of addresses that were given
+	attests      map[string]attestAttrs // that were asked for; nil ones shall not be
+	cacheSecrets cacheSecrets
+
 	manager  *setup.Manager
 	state    *setup.State
 	registry *registry.Client
@@ -44,49 +49,55 @@ type job struct {
 	pushed   []builder.Pushed
 }
 
-// newJob parses all options and gives every fault at once.
+// parts of the request, each parsed from its own inputs, in the order of --help.
+var parts = []func(*job, context.Context) error{
+	(*job).parseContext,
+	(*job).parseBuild,
+	(*job).parseContexts,
+	(*job).parseNames,
+	(*job).parseOutputs,
+	(*job).parseCaches,
+	(*job).parseSecrets,
+	(*job).parseSSH,
+	(*job).parseAttests,
+	(*job).parseCompatibility,
+	(*job).parseSteps,
+	(*job).parseCall,
+	(*job).parsePolicies,
+	(*job).parseBuilder,
+	(*job).parseRelease,
+}
+
+// agreements are what several parts settle together, each once all before it
+// are sound.
+var agreements = []func(*job, context.Context) error{
+	(*job).settleOutputs,
+	(*job).distrust,
+	(*job).authorizeGit,
+	(*job).describeSource,
+	(*job).settleTime,
+	(*job).checkCacheTargets,
+	(*job).checkBuildArgs,
+}
+
+// newJob is the door: it parses all options and gives every fault at once.
 func newJob(ctx context.Context, env *cli.Env, o Options) (*job, error) {
 	event, err := readEvent(ctx, env, len(o.Images) > 0)
 	if err != nil {
 		return nil, err
 	}
-	j := &job{env: env, event: event, options: o, started: env.Now()}
-	var errs []error
-	check := func(err error) { errs = append(errs, err) }
-
-	j.request.Context, err = parseContext(o.Context, o.File, env.Dir, event)
-	check(err)
-	j.request.Platforms, err = setup.ParsePlatforms(o.Platforms)
-	check(err)
-	j.request.BuildArgs, err = parseBuildArgs(o.BuildArgs, env.Environ)
-	check(err)
-	j.request.CacheFrom, err = parseCaches("cache-from", o.CacheFrom, false, env.Dir)
-	check(err)
-	j.request.CacheTo, err = parseCaches("cache-to", o.CacheTo, true, env.Dir)
-	check(err)
-	j.request.Secrets, err = parseSecrets(o, env.Dir, env.Environ)
-	check(err)
-	push, err := parsePush(o.Push, len(o.Images) > 0)
-	check(err)
-	j.request.Attests, err = attests(o, event)
-	check(err)
-	check(j.name(ctx))
-	check(j.parseRelease(ctx))
-	j.spec, err = o.Options.Spec(env.Dir, env.Environ)
-	check(err)
-	if push && len(j.request.Tags) == 0 && errors.Join(errs...) == nil {
-		check(errdefs.BadInputf("tags", 0, "push needs a tag, and there is none").
-			WithHint("give tags full references, or images and rules that suit this event; hullwright metadata shows what they give"))
+	j := &job{env: env, event: event, options: o, started: env.Now(), cacheSecrets: cacheSecrets{}}
+	var faults []error
+	for _, parse := range parts {
+		faults = append(faults, parse(j, ctx))
 	}
-	if err := errors.Join(errs...); err != nil {
+	if err := errors.Join(faults...); err != nil {
 		return nil, err
 	}
-	j.request.Target, j.request.Pull, j.request.NoCache, j.request.Push = o.Target, o.Pull, o.NoCache, push
-	j.request.VCS = builder.VCS{Source: event.Repository.URL, Revision: event.SHA}
-	j.distrust()
-	j.authorizeGit()
-	for _, secret := range j.request.Secrets {
-		env.CI.Mask(string(secret))
+	for _, settle := range agreements {
+		if err := settle(j, ctx); err != nil {
+			return nil, err
+		}
 	}
 	return j, nil
 }
@@ -101,9 +112,32 @@ func readEvent(ctx context.Context, env *cli.Env, needed bool) (ci.Event, error)
 	return event, err
 }
 
-// name fills in tags, labels and annotations: as they are written, or by
+// hide keeps a value out of all that is printed from here on.
+func (j *job) hide(value string) {
+	if value != "" {
+		j.hidden = append(j.hidden, value)
+		j.env.CI.Mask(value)
+	}
+}
+
+// warn tells of something that is likely not meant. With strict it is an error.
+func (j *job) warn(input, format string, args ...any) error {
+	if j.options.Strict {
+		return errdefs.BadInputf(input, 0, format, args...).WithHint("strict makes this warning an error")
+	}
+	j.env.Warnf("%s", ci.Clean(fmt.Sprintf(format, args...)))
+	return nil
+}
+
+// parseBuilder reads which builder is wanted.
+func (j *job) parseBuilder(context.Context) (err error) {
+	j.spec, err = j.options.Options.Spec(j.env.Dir, j.env.Environ)
+	return err
+}
+
+// parseNames fills in tags, labels and annotations: as they are written, or by
 // metadata's rules where images are given.
-func (j *job) name(ctx context.Context) error {
+func (j *job) parseNames(ctx context.Context) error {
 	if len(j.options.Images) > 0 {
 		return j.derive(ctx)
 	}
@@ -122,81 +156,5 @@ func (j *job) name(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// distrust takes from the request of a fork what would let a stranger write:
-// the push and the export of cache.
-func (j *job) distrust() {
-	r := &j.request
-	fork := j.event.Request != nil && j.event.Request.Fork
-	if !fork || j.options.AllowUntrusted || !r.Push && len(r.CacheTo) == 0 {
-		return
-	}
-	j.env.Warnf("request %d comes from a fork: it is built, and neither pushed nor its cache exported; allow-untrusted changes that", j.event.Request.Number)
-	r.Push, r.CacheTo = false, nil
-}
-
-// authorizeGit lets BuildKit fetch the default context of a private repository.
-// A token that the user gave as a secret wins.
-func (j *job) authorizeGit() {
-	host := strings.TrimPrefix(strings.TrimPrefix(j.event.ServerURL, "https://"), "http://")
-	if j.options.token() == "" || j.request.Context.URL == "" || host == "" ||
-		!strings.HasPrefix(j.request.Context.URL, j.event.ServerURL+"/"+j.event.Repository.Slug+".git") {
-		return
-	}
-	for id := range j.request.Secrets {
-		if id == "GIT_AUTH_TOKEN" || id == "GIT_AUTH_TOKEN."+host {
-			return
-		}
-	}
-	j.request.Secrets["GIT_AUTH_TOKEN."+host] = []byte(j.options.token())
-}
-
-// parsePush reads the input push. auto is true where the command does the whole
-// job.
-func parsePush(push string, wholeJob bool) (bool, error) {
-	if push == "auto" {
-		return wholeJob, nil
-	}
-	b, err := strconv.ParseBool(push)
-	if err != nil {
-		return false, errdefs.BadInputf("push", 0, "%q is no boolean", push).WithHint("one of true, false, auto")
-	}
-	return b, nil
-}
-
-// attests are the attestations to make, by type.
-func attests(o Options, e ci.Event) (map[string]string, error) {
-	attrs, err := provenance(o.Provenance, e)
-	if attrs == "" {
-		return nil, err
-	}
-	return map[string]string{"provenance": attrs}, err
-}
-
-// provenance is the attestation's attributes. mode=max records build arguments,
-// so it is the default only where everyone may read the repository anyway.
-func provenance(in string, e ci.Event) (string, error) {
-	var attrs []string
-	switch on, err := strconv.ParseBool(in); {
-	case in == "" && e.Repository.Visibility == ci.Public:
-		attrs = []string{"mode=max"}
-	case in == "":
-		attrs = []string{"mode=min", "inline-only=true"}
-	case err == nil && !on:
-		return "", nil
-	case err == nil:
-		attrs = []string{"mode=max"} // BuildKit's own default
-	default:
-		attrs = strings.Split(in, ",")
-		for _, a := range attrs {
-			if !strings.Contains(a, "=") {
-				return "", errdefs.BadInputf("provenance", 0, "%q is no attribute; expected true, false or key=value", a).
-					WithHint("for instance mode=max")
-			}
-		}
-	}
-	builderID := func(a string) bool { return strings.HasPrefix(a, "builder-id=") }
-	if e.JobURL != "" && !slices.ContainsFunc(attrs, builderID) {
-		attrs = append(attrs, "builder-id="+e.JobURL)
-	}
-	return strings.Join(attrs, ","), nil
-}
+// keyList is what a hint says of the keys of a record.
+func keyList(keys []string) string { return "one of " + strings.Join(keys, ", ") }

@@ -28,8 +28,11 @@ func (j *job) printPlan() error {
 	return errors.Join(enc.Encode(plan), out.Flush())
 }
 
-func (j *job) makePlan(context.Context) error {
-	var err error
+func (j *job) makePlan(ctx context.Context) error {
+	err := j.settleLoad(ctx)
+	if err != nil {
+		return err
+	}
 	j.plan, err = builder.NewPlan(j.request, j.builder.Nodes)
 	told := map[string]bool{}
 	for i := range j.plan.Solves {

@@ -1,6 +1,8 @@
 package buildpush
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +12,7 @@ import (
 
 	"github.com/hullwright/hullwright/internal/builder"
 	"github.com/hullwright/hullwright/internal/ci"
+	"github.com/hullwright/hullwright/internal/cli"
 	"github.com/hullwright/hullwright/internal/errdefs"
 	"github.com/hullwright/hullwright/internal/input"
 )
@@ -42,17 +45,17 @@ func TestParseCaches(t *testing.T) {
 		{name: "local is absolute", text: "type=local,src=cache", want: []builder.Cache{{Type: "local", Attrs: map[string]string{"src": "/src/cache"}}}},
 		{name: "two lines", text: "a/b:c\ntype=local,src=/x", want: []builder.Cache{
 			{Type: "registry", Attrs: map[string]string{"ref": "a/b:c"}}, {Type: "local", Attrs: map[string]string{"src": "/x"}}}},
-		{name: "slip", text: "a/b\ntype=registy,ref=a", fault: `input "cache" line 2: unknown cache type "registy"`, hint: "one of inline, local, registry"},
+		{name: "slip", text: "a/b\ntype=registy,ref=a", fault: `input "cache" line 2: unknown cache type "registy"`, hint: "one of azblob, gha, inline, local, registry, s3"},
 		{name: "inline import", text: "type=inline", fault: "inline cache is imported from its image", hint: "write type=registry,ref=IMAGE"},
 		{name: "no ref", text: "type=registry,mode=max", exports: true, fault: "type=registry needs ref"},
-		{name: "unknown key", text: "type=local,src=a,scope=b", fault: `type=local has no key "scope"`, hint: "one of src, tag, digest"},
-		{name: "no type", text: "ref=a/b,mode=max", exports: true, fault: "no type in", hint: "one of inline, local, registry"},
+		{name: "unknown key", text: "type=local,src=a,scope=b", fault: `type=local has no key "scope"`, hint: "one of src, digest, tag"},
+		{name: "no type", text: "ref=a/b,mode=max", exports: true, fault: "no type", hint: "one of azblob, gha, inline, local, registry, s3"},
 		{name: "bad ref", text: "type=registry,ref=UPPER", fault: "is no image reference"},
 		{name: "bad mode", text: "type=registry,ref=a/b,mode=all", exports: true, fault: `unknown mode "all"`, hint: "one of min, max"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			got, err := parseCaches("cache", records(t, c.text), c.exports, "/src")
+			got, _, err := parseCaches("cache", records(t, c.text), c.exports, "/src", nil)
 			if c.fault == "" {
 				if diff := cmp.Diff(c.want, got); err != nil || diff != "" {
 					t.Errorf("%v\n%s", err, diff)
@@ -179,7 +182,9 @@ func TestParseContext(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			got, err := parseContext(c.context, c.file, dir, c.event)
+			j := &job{event: c.event, options: Options{Context: c.context, File: c.file}, env: &cli.Env{Dir: dir}}
+			err := j.parseContext(context.Background())
+			got := j.request.Context
 			if c.fault != "" {
 				if err == nil || !strings.Contains(err.Error(), c.fault) || errdefs.KindOf(err) != errdefs.BadInput {
 					t.Errorf("%v, want bad input with %q", err, c.fault)
@@ -193,27 +198,53 @@ func TestParseContext(t *testing.T) {
 	}
 }
 
-func TestProvenance(t *testing.T) {
+func TestAttests(t *testing.T) {
 	public := ci.Event{Repository: ci.Repository{Visibility: ci.Public}, JobURL: "https://ci.example/1"}
+	provenance := func(attrs string) map[string]string { return map[string]string{"provenance": attrs} }
 	cases := []struct {
-		in    string
-		event ci.Event
-		want  string
+		name    string
+		options Options
+		event   ci.Event
+		want    map[string]string
 	}{
-		{"", ci.Event{}, "mode=min,inline-only=true"}, // visibility unknown: build arguments are not recorded
-		{"", public, "mode=max,builder-id=https://ci.example/1"},
-		{"false", public, ""},
-		{"true", ci.Event{}, "mode=max"},
-		{"mode=min", public, "mode=min,builder-id=https://ci.example/1"},
-		{"mode=max,builder-id=me", public, "mode=max,builder-id=me"},
+		{name: "visibility unknown: build arguments are not recorded", want: provenance("mode=min,inline-only=true")},
+		{name: "public", event: public, want: provenance("mode=max,builder-id=https://ci.example/1")},
+		{name: "none", options: Options{Provenance: "false"}, event: public},
+		{name: "true", options: Options{Provenance: "true"}, want: provenance("mode=max")},
+		{name: "attributes", options: Options{Provenance: "mode=min"}, event: public, want: provenance("mode=min,builder-id=https://ci.example/1")},
+		{name: "own builder id", options: Options{Provenance: "mode=max,builder-id=me"}, event: public, want: provenance("mode=max,builder-id=me")},
+		{name: "a boolean among attributes", options: Options{Provenance: "mode=max,false"}},
+		{name: "sbom", options: Options{Provenance: "false", Sbom: "true"}, want: map[string]string{"sbom": ""}},
+		{name: "generator", options: Options{Provenance: "false", Sbom: "generator=r.example/scan:1"}, want: map[string]string{"sbom": "generator=r.example/scan:1"}},
+		{name: "lines", options: Options{Attests: records(t, "type=provenance,mode=min\n\"type=sbom,\"\"generator=a,b\"\"\"")},
+			want: map[string]string{"provenance": "mode=min", "sbom": "\"generator=a,b\""}},
+		{name: "inputs beat lines", options: Options{Provenance: "mode=max", Sbom: "false", Attests: records(t, "type=provenance,mode=min\ntype=sbom")},
+			want: provenance("mode=max")},
+		{name: "a line turns the default off", options: Options{Attests: records(t, "type=provenance,disabled=true")}, event: public},
+		{name: "load attests nothing unasked", options: Options{Load: true}, event: public},
+		{name: "load attests what is asked", options: Options{Load: true, Provenance: "true"}, want: provenance("mode=max")},
+		{name: "switched off", options: Options{NoDefaultAttestations: true}, event: public},
+		{name: "reproducible", options: Options{Reproducible: true}, event: public},
+		{name: "an engine's output", options: Options{Outputs: records(t, "type=docker")}, event: public},
 	}
 	for _, c := range cases {
-		if got, err := provenance(c.in, c.event); err != nil || got != c.want {
-			t.Errorf("provenance(%q) = %q, %v, want %q", c.in, got, err, c.want)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			j := &job{event: c.event, options: c.options, env: &cli.Env{Dir: t.TempDir()}}
+			err := errors.Join(j.parseAttests(context.Background()), j.parseOutputs(context.Background()))
+			j.settleAttests()
+			if diff := cmp.Diff(c.want, j.request.Attests); err != nil || diff != "" {
+				t.Errorf("%v\n%s", err, diff)
+			}
+		})
 	}
-	if _, err := provenance("maximum", ci.Event{}); errdefs.KindOf(err) != errdefs.BadInput {
-		t.Errorf("provenance(maximum): %v, want bad input", err)
+	for _, bad := range []Options{
+		{Provenance: "maximum"}, {Sbom: "perhaps"}, {Provenance: "mode=all"}, {Provenance: "disabled=2"},
+		{Attests: records(t, "type=vex")}, {Attests: records(t, "mode=max")}, {Attests: records(t, "type=sbom\ntype=sbom")},
+	} {
+		j := &job{options: bad}
+		if err := j.parseAttests(context.Background()); errdefs.KindOf(err) != errdefs.BadInput {
+			t.Errorf("%+v: %v, want bad input", bad.Provenance, err)
+		}
 	}
 }
 
