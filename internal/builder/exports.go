@@ -4,6 +4,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/hullwright/hullwright/internal/errdefs"
 )
 
 // exports are the exporters of a solve. BuildKit answers with the digest of the
@@ -22,6 +24,36 @@ func exports(req Request, several bool) []Export {
 	return list
 }
 
+// Loaded is the export that an engine loads, where there is one. The docker
+// context of that engine is its attribute "context".
+func Loaded(req Request) (Output, bool) {
+	for _, o := range req.Outputs {
+		if o.Dest == "" && (o.Type == "docker" || o.Type == "oci") {
+			return o, true
+		}
+	}
+	return Output{}, false
+}
+
+// LoadInto is req for an engine that takes whole indexes, with all platforms and
+// attestations, or for one that takes one platform's image alone. An engine that
+// can't take what is wanted is an errdefs.BadInput of input "load".
+func LoadInto(req Request, whole bool) (Request, error) {
+	if !whole && (len(req.Platforms) > 1 || len(req.Attests) > 0) {
+		return req, errdefs.BadInputf("load", 0, "this engine's image store takes one platform without attestations").
+			WithHint("load one platform with provenance=false and sbom=false, write outputs: type=oci,dest=FILE, push, or switch the engine to the containerd image store")
+	}
+	if whole {
+		req.Outputs = slices.Clone(req.Outputs)
+		for i, o := range req.Outputs {
+			if o.Type == "docker" && o.Dest == "" {
+				req.Outputs[i].Type = "oci"
+			}
+		}
+	}
+	return req, nil
+}
+
 // exportOf is an export besides the push. One that has a place for names and
 // annotations gets the image's.
 func exportOf(req Request, o Output) Export {
@@ -29,6 +61,7 @@ func exportOf(req Request, o Output) Export {
 	if attrs == nil {
 		attrs = map[string]string{}
 	}
+	delete(attrs, "context") // an engine's, and not BuildKit's
 	switch o.Type {
 	case "image", "oci", "docker":
 		if len(req.Tags) > 0 {

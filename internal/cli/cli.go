@@ -21,6 +21,7 @@ import (
 type Env struct {
 	Stdin   io.Reader
 	Stdout  io.Writer // results, and nothing else
+	Raw     io.Writer // standard output as it is, for files: nothing in them is hidden
 	Stderr  io.Writer // progress, notices, errors
 	Environ map[string]string
 	Dir     string           // working directory, absolute

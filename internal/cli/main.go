@@ -107,6 +107,7 @@ func process() (*Env, context.Context, func(), error) {
 	env := &Env{
 		Stdin:   os.Stdin,
 		Stdout:  secrets.Writer(os.Stdout),
+		Raw:     os.Stdout,
 		Stderr:  secrets.Writer(os.Stderr),
 		Secrets: secrets,
 		Environ: environ,

@@ -104,6 +104,16 @@ func (m *Manager) contexts() *contextstore.ContextStore {
 	))
 }
 
+// Engine is a client of the engine that a docker context, or an address, names;
+// empty is the one that a bare docker command speaks to. The caller closes it.
+func (m *Manager) Engine(context string) (*engine.Client, error) {
+	endpoint, err := m.endpoint(context)
+	if err != nil {
+		return nil, err
+	}
+	return m.engine(endpoint)
+}
+
 // engine is a client of the engine at an endpoint of the store. The caller
 // closes it. It has not asked the engine anything yet.
 func (m *Manager) engine(endpoint string) (*engine.Client, error) {

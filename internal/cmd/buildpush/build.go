@@ -23,7 +23,11 @@ func (j *job) build(ctx context.Context) error {
 	if len(j.plan.Solves[0].Exports) == 0 && j.request.Call.Method == "" {
 		j.env.Warnf("nothing to push to: the result stays in the builder's cache")
 	}
-	err := j.env.Group(j.title(), func() error {
+	stdout, err := j.fileStdout()
+	if err != nil {
+		return err
+	}
+	err = j.env.Group(j.title(), func() error {
 		var proof bytes.Buffer // told after the display has ended
 		defer func() { proof.WriteTo(j.env.Stderr) }()
 		progress, err := j.foreign()
@@ -47,6 +51,10 @@ func (j *job) build(ctx context.Context) error {
 				CacheSecrets: j.cacheLogin,
 				Progress:     progress,
 				Terminal:     j.env.Terminal,
+				Stdin:        j.env.Stdin,
+				Stdout:       stdout,
+				Load:         j.load,
+				Environ:      j.env.Environ,
 			})
 			j.built = err == nil
 			return err

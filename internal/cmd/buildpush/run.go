@@ -21,6 +21,7 @@ var steps = []struct {
 	{"builder", (*job).prepare},   // find or make a builder, with emulation
 	{"plan", (*job).makePlan},     // say what to do on which node
 	{"build", (*job).build},       // build all platforms, push by digest
+	{"answer", (*job).answer},     // print what the frontend was asked instead
 	{"merge", (*job).merge},       // make one index of what several nodes pushed
 	{"align", (*job).align},       // give every repository the same index
 	{"release", (*job).release},   // read the index back, then point the tags to it, moving ones last
