@@ -359,3 +359,10 @@ func checkError(t *testing.T, err error, want string) {
 }
 
 func newTLSConfig() *tls.Config { return &tls.Config{} }
+
+// newRecorded is the header of another request for what r asks for.
+func newRecorded(next http.Handler, r *http.Request, method string) http.Header {
+	rec := httptest.NewRecorder()
+	next.ServeHTTP(rec, httptest.NewRequest(method, r.URL.Path, nil))
+	return rec.Header()
+}

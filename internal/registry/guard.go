@@ -191,11 +191,18 @@ func (a *age) fillFromImage(ctx context.Context, s *session, m Manifest) error {
 	if err := json.Unmarshal(r.body, &config); err != nil {
 		return wrongf("%s: config %s: %w", s.repo, parsed.Config.Digest, err)
 	}
-	a.fill(config.Config.Labels)
-	// The least of the three: of an image whose steps were cached it is the
-	// time of the build that made them.
-	if a.created.IsZero() && config.Created.Unix() > 0 {
-		a.created = config.Created
+	var own age
+	own.fill(config.Config.Labels)
+	// A label may be the base image's, and the config's time, of an image whose
+	// steps were cached, that of the build that made them: the later is nearer.
+	if config.Created.Unix() > 0 && config.Created.After(own.created) {
+		own.created = config.Created
+	}
+	if a.created.IsZero() {
+		a.created = own.created
+	}
+	if a.version == nil {
+		a.version = own.version
 	}
 	return nil
 }

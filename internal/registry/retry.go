@@ -22,6 +22,7 @@ type Retry struct {
 	Total      time.Duration // from the first try to the end of the last wait; 5 min
 	Tries      int           // 10
 	RetryAfter time.Duration // the longest wait that a registry may ask for; 120 s
+	Stall      time.Duration // how long a body may stand still, either way; 60 s
 
 	jitter func(time.Duration) time.Duration // in [0, d]; tests make it d
 }
@@ -36,6 +37,7 @@ func (r Retry) withDefaults() Retry {
 	set(&r.Max, 30*time.Second)
 	set(&r.Total, 5*time.Minute)
 	set(&r.RetryAfter, 2*time.Minute)
+	set(&r.Stall, time.Minute)
 	if r.Tries == 0 {
 		r.Tries = 10
 	}
@@ -69,7 +71,7 @@ func (t *retryTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 			}
 			return nil, err
 		}
-		resp, err := t.base.RoundTrip(try)
+		resp, err := t.send(try)
 		if !rewindable(req) || req.Context().Err() != nil {
 			return resp, err
 		}

@@ -202,7 +202,9 @@ func (s *session) upload(ctx context.Context, location *url.URL, d v1.Descriptor
 	u := *location
 	u.RawQuery = q.Encode()
 	// Without a way to rewind the body nothing below here sends it twice.
-	req, err := http.NewRequestWithContext(ctx, http.MethodPut, u.String(), io.NopCloser(body))
+	ctx, watched, stop := watch(ctx, body, s.client.wire.retry.Stall)
+	defer stop()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPut, u.String(), watched)
 	if err != nil {
 		return err
 	}
@@ -213,6 +215,10 @@ func (s *session) upload(ctx context.Context, location *url.URL, d v1.Descriptor
 	req.Header.Set("Content-Type", "application/octet-stream")
 	resp, err := s.http.Do(req)
 	if err != nil {
+		var stalled *stalledError
+		if errors.As(context.Cause(ctx), &stalled) {
+			err = stalled
+		}
 		return newUploadError(nil, err)
 	}
 	if resp.StatusCode/100 != 2 {

@@ -197,6 +197,7 @@ func (l *release) write(ctx context.Context, r *row) error {
 		return l.immutable(ctx, r, err)
 	}
 	// The write may have reached the registry, or may still: look.
+	answered := statusOf(err) != 0 // every try
 	r.Status = statusUnknown
 	lookCtx, end := outlive(ctx, lookGrace)
 	defer end()
@@ -204,8 +205,8 @@ func (l *release) write(ctx context.Context, r *row) error {
 	if ctx.Err() != nil {
 		return nil // the row says what is known
 	}
-	if r.Status == statusUnknown && statusOf(err) != 0 {
-		r.Status = statusFailed // the registry answered every try
+	if r.Status == statusUnknown && answered {
+		r.Status = statusFailed
 	}
 	return err
 }
