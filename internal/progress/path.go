@@ -7,8 +7,8 @@ import "slices"
 // work; steps that did not run are left out.
 //
 // BuildKit does not say what a step waits for that builds on no other, as the
-// export or the search for a base image. It is taken to wait for what its node
-// had ended before.
+// export or the search for a base image. It is taken to wait for what had ended
+// before it began.
 func (s Summary) CriticalPath() []Step {
 	p := path{graph: newGraph(s.Steps), best: make([]chain, len(s.Steps))}
 	p.guess()
