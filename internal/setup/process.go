@@ -23,8 +23,10 @@ const (
 	processLog    = "buildkitd.log"
 )
 
-// socketLimit is the longest path that a unix socket can have.
-const socketLimit = 107
+// socketLimit is the longest path of a socket that buildkitd listens on: fewer
+// characters than the 107 that Linux takes.
+// https://github.com/containerd/containerd/blob/v2.4.2/pkg/sys/socket_unix.go#L33
+const socketLimit = 104
 
 // processNode is a buildkitd that runs beside us. buildx knows it as a remote
 // builder.
