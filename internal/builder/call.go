@@ -21,6 +21,7 @@ import (
 	"github.com/moby/buildkit/solver/pb"
 
 	"github.com/hullwright/hullwright/internal/errdefs"
+	"github.com/hullwright/hullwright/internal/progress"
 )
 
 // The methods of [Call] that are known here; a frontend may have more.
@@ -77,17 +78,9 @@ func fallback(err error, question gateway.SolveRequest) string {
 	return ""
 }
 
-// Finding is what a check found in a Dockerfile.
-type Finding struct {
-	Rule string
-	Text string
-	URL  string
-	Line int // 0 where it is nowhere in particular
-}
-
 // Findings are what the check of a result found; none where the call was
 // another.
-func (c Call) Findings(r Result) ([]Finding, error) {
+func (c Call) Findings(r Result) ([]progress.Finding, error) {
 	if c.Method != callLint {
 		return nil, nil
 	}
@@ -95,11 +88,16 @@ func (c Call) Findings(r Result) ([]Finding, error) {
 	if err != nil {
 		return nil, err
 	}
-	var list []Finding
+	var list []progress.Finding
 	for _, w := range results.Warnings {
-		f := Finding{Rule: w.RuleName, Text: w.Detail, URL: w.URL}
-		if w.Location != nil && len(w.Location.Ranges) > 0 {
-			f.Line = int(w.Location.Ranges[0].Start.GetLine())
+		f := progress.Finding{Rule: w.RuleName, Message: w.Detail, Detail: w.Description, URL: w.URL}
+		if at := w.Location; at != nil {
+			if len(at.Ranges) > 0 {
+				f.Line, f.EndLine = int(at.Ranges[0].Start.GetLine()), int(at.Ranges[0].End.GetLine())
+			}
+			if i := int(at.SourceIndex); i >= 0 && i < len(results.Sources) {
+				f.File, f.Source = results.Sources[i].Filename, results.Sources[i].Data
+			}
 		}
 		list = append(list, f)
 	}

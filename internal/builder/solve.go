@@ -2,6 +2,7 @@ package builder
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -28,7 +29,10 @@ type Result struct {
 	// Descriptor is that of the index that [Merge] made, with the annotations of
 	// index-descriptor; nil of one part, whose Response has it.
 	Descriptor *ocispecs.Descriptor
-	Summary    progress.Summary
+	// Begun are all solves that the nodes have records of, in the plan's order;
+	// one that failed has no more than Node, Platforms and Ref.
+	Begun   []Part
+	Summary progress.Summary
 }
 
 // ImageDigest is Digest as text; empty where nothing was exported.
@@ -48,6 +52,9 @@ type Part struct {
 	Digest v1.Hash // zero where nothing was exported
 	// Response is BuildKit's exporter response as it came.
 	Response map[string]string
+	// Provenance are the SLSA predicates of the part, by platform, or by "" where
+	// the part has no more than one; nil until [Result.AskProvenance].
+	Provenance map[string]json.RawMessage
 }
 
 // Build does the plan's solves, all at the same time; nodes gives the connection
@@ -100,6 +107,9 @@ func (in *inputs) build(ctx context.Context, nodes func(name string) (*client.Cl
 	err := group.Wait()
 	showErr := display.Wait()
 	for _, s := range solves {
+		if s.part.Ref != "" {
+			result.Begun = append(result.Begun, s.part)
+		}
 		if s.done {
 			result.Parts = append(result.Parts, s.part)
 		}
@@ -178,6 +188,7 @@ func (s *solving) attempt(ctx context.Context, node *client.Client) (watch, erro
 	if err != nil {
 		return seen, err
 	}
+	s.part = Part{Node: s.plan.Node, Platforms: s.plan.Platforms, Ref: r.opt.Ref}
 	status := make(chan *client.SolveStatus)
 	var relay errgroup.Group
 	relay.Go(func() error {
@@ -195,7 +206,7 @@ func (s *solving) attempt(ctx context.Context, node *client.Client) (watch, erro
 	if err != nil {
 		return seen, err
 	}
-	s.part = Part{Node: s.plan.Node, Platforms: s.plan.Platforms, Ref: r.opt.Ref, Response: response}
+	s.part.Response = response
 	if d := response["containerimage.digest"]; d != "" {
 		if s.part.Digest, err = v1.NewHash(d); err != nil {
 			return seen, errdefs.New(errdefs.Environment, "the builder gave the digest %q: %w", d, err)

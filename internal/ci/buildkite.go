@@ -112,7 +112,7 @@ func (b *buildkite) EndGroup(io.Writer) {}
 // Notice prints the message and annotates the build. A failure also opens the
 // group that it is in.
 func (b *buildkite) Notice(n Notice) {
-	message := Clean(n.Message)
+	message := Clean(n.placed())
 	style := map[Level]string{Info: "info", Warning: "warning", Failure: "error"}[n.Level]
 	if n.Level == Failure {
 		io.WriteString(b.host.Stderr, "^^^ +++\n")

@@ -10,6 +10,7 @@ package ci
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"time"
 )
@@ -161,6 +162,18 @@ type Notice struct {
 	Title   string
 	File    string // relative to the workspace; empty is no place
 	Line    int    // from 1; 0 is none
+}
+
+// placed is the message with its place before it, for systems that show no
+// place of their own.
+func (n Notice) placed() string {
+	switch {
+	case n.File == "":
+		return n.Message
+	case n.Line == 0:
+		return n.File + ": " + n.Message
+	}
+	return fmt.Sprintf("%s:%d: %s", n.File, n.Line, n.Message)
 }
 
 // Noticer shows notices.

@@ -58,8 +58,8 @@ func (s *Secrets) Hide(text string) string {
 // Blot overwrites the secrets in p with asterisks and leaves its length as it
 // is, for text within a format that counts bytes. partial is how many bytes at
 // the end of p may begin a secret that p does not hold whole; they are as they
-// were.
-func (s *Secrets) Blot(p []byte) (partial int) {
+// were. With all, there are none.
+func (s *Secrets) Blot(p []byte, all bool) (partial int) {
 	if s == nil {
 		return 0
 	}
@@ -67,7 +67,7 @@ func (s *Secrets) Blot(p []byte) (partial int) {
 	defer s.mu.RUnlock()
 	for i := 0; i < len(p); {
 		length, open := s.match(p[i:])
-		if open {
+		if open && !all {
 			return len(p) - i
 		}
 		for j := range length {

@@ -388,7 +388,7 @@ func TestNoticesAsTheSystemReadsThem(t *testing.T) {
 	notice := ci.Notice{Level: ci.Warning, Message: "a%\nb]", Title: "t", File: "x;y]", Line: 3}
 	for name, want := range map[string]string{
 		"azure":    "##vso[task.logissue type=warning;sourcepath=x%3By%5D;linenumber=3]t: a%AZP25%0Ab]\n",
-		"teamcity": "##teamcity[message text='t: a%|nb|]' status='WARNING']\n",
+		"teamcity": "##teamcity[message text='t: x;y|]:3: a%|nb|]' status='WARNING']\n",
 	} {
 		j := on(t, name)
 		j.Provider.(ci.Noticer).Notice(notice)

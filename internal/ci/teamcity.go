@@ -148,7 +148,7 @@ func (t *teamcity) EndGroup(io.Writer) {
 
 // Notice logs a message; a failure becomes a problem of the build.
 func (t *teamcity) Notice(n Notice) {
-	text := n.Message
+	text := n.placed()
 	if n.Title != "" {
 		text = n.Title + ": " + text
 	}

@@ -205,7 +205,10 @@ func TestBlotKeepsTheLength(t *testing.T) {
 	var s ci.Secrets
 	s.Add("hunter22")
 	p := []byte("a hunter22 b hunter22hunt")
-	if partial := s.Blot(p); partial != 4 || string(p) != "a ******** b ********hunt" {
+	if partial := s.Blot(p, false); partial != 4 || string(p) != "a ******** b ********hunt" {
 		t.Errorf("%d, %q", partial, p)
+	}
+	if partial := s.Blot(p[len(p)-4:], true); partial != 0 {
+		t.Errorf("at the end %d bytes may be more", partial)
 	}
 }

@@ -94,7 +94,7 @@ func TestLogsInAFileAStep(t *testing.T) {
 	}
 	want := map[string]string{
 		"002-linux_arm64_2_3__RUN___1m.._x.log": "# [linux/arm64 2/3] RUN [1m../x\none\ntwo\n\nno end\n# ERROR: exit code: 1\nlate\n",
-		"003-3_3__COPY.log":                    "# [3/3] COPY . .\nother\n",
+		"003-3_3__COPY.log":                     "# [3/3] COPY . .\nother\n",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -55,6 +55,8 @@ func (j *job) build(ctx context.Context) error {
 				Stdout:       stdout,
 				Load:         j.load,
 				Environ:      j.env.Environ,
+				Secrecy:      j.env.Secrets,
+				Logs:         j.logs,
 			})
 			j.built = err == nil
 			return err

@@ -13,6 +13,7 @@ import (
 	"github.com/hullwright/hullwright/internal/ci"
 	"github.com/hullwright/hullwright/internal/cli"
 	"github.com/hullwright/hullwright/internal/errdefs"
+	"github.com/hullwright/hullwright/internal/progress"
 	"github.com/hullwright/hullwright/internal/registry"
 	"github.com/hullwright/hullwright/internal/setup"
 )
@@ -43,6 +44,9 @@ type job struct {
 	plan    builder.Plan
 	result  builder.Result
 	built   bool // result is whole
+	logs    *progress.Logs
+	// provenance is how much of it the metadata shows.
+	provenance builder.MetadataProvenance
 
 	emulated bool // every platform was asked for its emulator
 	tags     []registry.Written
@@ -66,6 +70,7 @@ var parts = []func(*job, context.Context) error{
 	(*job).parsePolicies,
 	(*job).parseBuilder,
 	(*job).parseRelease,
+	(*job).parseReport,
 }
 
 // agreements are what several parts settle together, each once all before it

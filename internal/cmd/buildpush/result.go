@@ -5,16 +5,20 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/moby/sys/atomicwriter"
-
 	"github.com/hullwright/hullwright/internal/ci"
-	"github.com/hullwright/hullwright/internal/errdefs"
 	"github.com/hullwright/hullwright/internal/report"
 )
 
 // Report are the inputs of what a run tells and keeps.
 type Report struct {
-	MetadataFile string `env:"METADATA-FILE" placeholder:"FILE" help:"File that receives the metadata output."`
+	MetadataFile       string `group:"what is told and kept" env:"METADATA-FILE" placeholder:"FILE" help:"File that receives the metadata output."`
+	MetadataProvenance string `env:"METADATA-PROVENANCE" also:"BUILDX_METADATA_PROVENANCE" envDefault:"min" placeholder:"MODE" help:"Provenance that the metadata output shows: min, max or false. It is there whether or not it is attested."`
+	MetadataWarnings   bool   `env:"METADATA-WARNINGS" also:"BUILDX_METADATA_WARNINGS" envDefault:"true" help:"Show the build's warnings in the metadata output."`
+	IIDFile            string `env:"IIDFILE" placeholder:"FILE" help:"File that receives the image id."`
+	ChecksNotices      bool   `env:"CHECKS-NOTICES" also:"DOCKER_BUILD_CHECKS_ANNOTATIONS" envDefault:"true" help:"Mark what build checks find in the Dockerfile: in the CI system's own view of the code where it has one, else as lines of the log."`
+	LintReport         string `env:"LINT-REPORT" placeholder:"FILE" help:"File that receives what build checks find: FILE.sarif is SARIF, FILE.json is GitLab's Code Quality."`
+	Logs               string `env:"LOGS" placeholder:"PATH" help:"File, or directory for a file a step, that receives all that the steps print, while they run. A builder that is made for this run then does not clip a step's output."`
+	BuildRecord        string `env:"BUILD-RECORD" placeholder:"FILE" help:"File that receives the build record, as FILE.dockerbuild, which Docker Desktop opens. It holds logs and build arguments."`
 }
 
 func (j *job) summarize(context.Context) error {
@@ -63,14 +67,9 @@ func (j *job) giveOutputs() error {
 		outputs = append(outputs, [2]string{"builder", j.builder.Name})
 	}
 	if j.built {
-		metadata, err := j.result.Metadata(j.builder.Name, j.request.Tags)
+		metadata, err := j.metadata()
 		if err != nil {
 			return err
-		}
-		if path := j.options.MetadataFile; path != "" {
-			if err := atomicwriter.WriteFile(absolute(path, j.env.Dir), metadata, 0o644); err != nil {
-				return &errdefs.Error{Kind: errdefs.Environment, Input: "metadata-file", Err: err}
-			}
 		}
 		outputs = append(outputs,
 			[2]string{"imageid", j.result.ImageID()},

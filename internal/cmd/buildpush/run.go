@@ -83,7 +83,7 @@ func (j *job) open() error {
 	}
 	j.manager = j.host(j.env.Stderr)
 	j.openRegistry()
-	return nil
+	return j.openLogs()
 }
 
 // statePath is where the state file is.
