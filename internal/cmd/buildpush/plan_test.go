@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -77,4 +78,16 @@ func TestPlanDerives(t *testing.T) {
 	if diff := cmp.Diff([]builder.ReleaseStep{version}, plan(t, dir, "--guard-latest", "git").Release); diff != "" {
 		t.Error(diff)
 	}
+}
+
+// planOf is what --plan prints.
+func planOf(t *testing.T, dir string, environ map[string]string, args ...string) string {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	env := &cli.Env{Stdout: &stdout, Stderr: &stderr, Dir: dir, Now: time.Now, Environ: map[string]string{"PATH": os.Getenv("PATH"), "HOME": dir}}
+	maps.Copy(env.Environ, environ)
+	if code := cli.Run(context.Background(), env, "hullwright", []cli.Verb{Verb()}, append([]string{"build-push", "--plan"}, args...)); code != 0 {
+		t.Fatalf("exit %d\n%s", code, &stderr)
+	}
+	return stdout.String()
 }
