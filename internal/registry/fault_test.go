@@ -366,3 +366,15 @@ func newRecorded(next http.Handler, r *http.Request, method string) http.Header 
 	next.ServeHTTP(rec, httptest.NewRequest(method, r.URL.Path, nil))
 	return rec.Header()
 }
+
+// contextWhen is a context that ends when something is the case.
+func contextWhen(t *testing.T, is func() bool) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(deadline(t))
+	go func() {
+		for !is() && ctx.Err() == nil {
+			time.Sleep(5 * time.Millisecond)
+		}
+		cancel()
+	}()
+	return ctx, cancel
+}

@@ -148,10 +148,15 @@ func transient(err error) bool {
 	if errors.As(err, &dns) {
 		return !dns.IsNotFound && (dns.IsTemporary || dns.IsTimeout)
 	}
-	for _, e := range []error{syscall.ECONNRESET, syscall.EPIPE, io.EOF, io.ErrUnexpectedEOF} {
+	// net/http closes a connection that was reset while a body is written to it.
+	for _, e := range []error{syscall.ECONNRESET, syscall.EPIPE, net.ErrClosed, io.EOF, io.ErrUnexpectedEOF} {
 		if errors.Is(err, e) {
 			return true
 		}
+	}
+	// HTTP/2's faults have no exported types in net/http.
+	if text := err.Error(); strings.Contains(text, "http2: ") || strings.Contains(text, "stream error: ") {
+		return true
 	}
 	var timeout net.Error
 	return errors.As(err, &timeout) && timeout.Timeout()
