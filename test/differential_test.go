@@ -242,6 +242,9 @@ func (l *lab) compare(t *testing.T, c testCase) {
 	var unlike []string
 	for _, d := range differences(want.facts, got.facts) {
 		known := func(k difference) bool { return k.path.MatchString(d.path) }
+		if c.fails && strings.HasPrefix(d.path, "files") && d.hullwr == nil {
+			continue // half of what was exported when it failed
+		}
 		if i := slices.IndexFunc(c.differs, known); i >= 0 {
 			declared[i] = true
 			continue
@@ -265,7 +268,7 @@ func (l *lab) compare(t *testing.T, c testCase) {
 
 // always are differences of every case.
 var always = []difference{
-	{regexp.MustCompile(`/statement/subject/\d+/name$`), "the subject of an attestation is named by repository"},
+	{regexp.MustCompile(`/statement/subject/(\d+/name|[1-9]\d*)$`), "the subject of an attestation is named by repository"},
 	{regexp.MustCompile(`^request/frontend$|/(request|parameters)/root(/|$)`), "provenance repeats the request under"},
 }
 
