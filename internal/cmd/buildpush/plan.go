@@ -28,11 +28,8 @@ func (j *job) printPlan() error {
 	return errors.Join(enc.Encode(plan), out.Flush())
 }
 
-func (j *job) makePlan(ctx context.Context) error {
-	err := j.settleLoad(ctx)
-	if err != nil {
-		return err
-	}
+func (j *job) makePlan(context.Context) error {
+	var err error
 	j.plan, err = builder.NewPlan(j.request, j.builder.Nodes)
 	told := map[string]bool{}
 	for i := range j.plan.Solves {

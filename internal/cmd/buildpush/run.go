@@ -18,6 +18,7 @@ var steps = []struct {
 	name string
 	do   func(*job, context.Context) error
 }{
+	{"load", (*job).settleLoad},   // ask the engine what it can take, where it is to load the image
 	{"builder", (*job).prepare},   // find or make a builder, with emulation
 	{"plan", (*job).makePlan},     // say what to do on which node
 	{"build", (*job).build},       // build all platforms, push by digest
