@@ -125,7 +125,7 @@ func (s *session) checkRealm(realm string) (*url.URL, error) {
 		return u, nil
 	case sameDomain(u.Hostname(), hostname(host)):
 		return u, nil
-	case s.login == authn.Anonymous && (!isPrivate(u.Hostname()) || isPrivate(hostname(host)) && !isLoopback(u.Hostname())):
+	case s.login == authn.Anonymous && !isLinkLocal(u.Hostname()) && (!isPrivate(u.Hostname()) || isPrivate(hostname(host)) && !isLoopback(u.Hostname())):
 		return u, nil // nothing to lose
 	}
 	return nil, errdefs.New(errdefs.Denied, "registry %s wants credentials sent to another host, %s", host, u.Host).
@@ -157,6 +157,13 @@ func isPrivate(name string) bool {
 	return ip.IsLoopback() || ip.IsPrivate() || ip.IsLinkLocalUnicast() || ip.IsUnspecified()
 }
 
+// isLinkLocal is whether a host is one that only its neighbors see, as a cloud's
+// metadata service, which hands out credentials of the machine.
+func isLinkLocal(name string) bool {
+	ip, err := netip.ParseAddr(strings.Trim(name, "[]"))
+	return err == nil && ip.Unmap().IsLinkLocalUnicast()
+}
+
 // checkRedirect refuses redirects from https to http, and from a public
 // registry into private networks.
 func (c *Client) checkRedirect(req *http.Request, via []*http.Request) error {
@@ -166,6 +173,8 @@ func (c *Client) checkRedirect(req *http.Request, via []*http.Request) error {
 		return fmt.Errorf("stopped after 10 redirects")
 	case to.Scheme != "https" && !(to.Scheme == "http" && c.mayBePlain(to.Host)):
 		return errdefs.New(errdefs.Denied, "%s redirects to plain %s at %s", from.Host, to.Scheme, to.Host)
+	case isLinkLocal(to.Hostname()) && !isLinkLocal(from.Hostname()):
+		return errdefs.New(errdefs.Denied, "%s redirects to a link-local address, %s", from.Host, to.Host)
 	case isPrivate(to.Hostname()) && !isPrivate(from.Hostname()) && !strings.EqualFold(to.Hostname(), from.Hostname()):
 		return errdefs.New(errdefs.Denied, "%s redirects into a private network, to %s", from.Host, to.Host)
 	}

@@ -296,6 +296,7 @@ func TestRedirectRefused(t *testing.T) {
 		"":                          "stopped after 10 redirects", // to itself
 		"http://registry.test/x":    "redirects to plain http at registry.test",
 		"file:///etc/passwd":        "redirects to plain file",
+		"https://169.254.169.254/x": "redirects to a link-local address, 169.254.169.254",
 		"ftp://registry.test/thing": "redirects to plain ftp",
 	} {
 		p := newPeer(t, &rule{path: "/manifests/", action: func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
