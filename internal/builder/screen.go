@@ -9,6 +9,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/hullwright/hullwright/internal/ci"
+	"github.com/hullwright/hullwright/internal/progress"
 )
 
 // screened is status with the session's secrets hidden, before anything shows
@@ -22,7 +23,7 @@ func (s Session) screened(status <-chan *client.SolveStatus) chan *client.SolveS
 		for st := range status {
 			sc.status(st)
 			s.Logs.Add(st)
-			if s.Terminal {
+			if s.Display == progress.TTY {
 				sc.tame(st)
 			}
 			out <- st

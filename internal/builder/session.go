@@ -19,9 +19,9 @@ type Session struct {
 	Credentials authprovider.AuthConfigProvider
 	// Tokens gets the tokens; nil leaves it to BuildKit's client.
 	Tokens func(context.Context, registry.TokenRequest) (registry.Token, error)
-	// Progress receives the build's display; live where Terminal is set.
+	// Progress receives the build's display, in the way that Display says.
 	Progress io.Writer
-	Terminal bool
+	Display  progress.Mode
 	// Stdin is read where the context or the Dockerfile is on standard input.
 	Stdin io.Reader
 	// Stdout receives the one output that goes to standard output.

@@ -94,7 +94,7 @@ func (in *inputs) build(ctx context.Context, nodes func(name string) (*client.Cl
 	display.Go(func() error { progress.Join(streams, status); return nil })
 	display.Go(func() error {
 		var err error
-		result.Summary, err = progress.Show(ctx, in.session.Progress, in.session.Terminal, in.session.screened(status))
+		result.Summary, err = progress.Show(ctx, in.session.Progress, in.session.Display, in.session.screened(status))
 		return err
 	})
 	group, gctx := errgroup.WithContext(ctx)

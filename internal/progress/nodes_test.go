@@ -73,7 +73,7 @@ func TestJoinIsShown(t *testing.T) {
 	joined := make(chan *client.SolveStatus)
 	go Join([]Stream{{Node: "amd", Status: news(true, "")}, {Node: "arm", Status: news(false, "403 Forbidden")}}, joined)
 	var out bytes.Buffer
-	got, err := Show(t.Context(), &out, false, joined)
+	got, err := Show(t.Context(), &out, Plain, joined)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,14 +13,10 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Show displays status on w until the channel is closed: live where w is a
-// terminal (it must be an *os.File then), else as plain lines. It drains the channel whatever happens, since a
+// Show displays status on w, as mode says, until the channel is closed. For [TTY]
+// w must be the terminal's *os.File. It drains the channel whatever happens, since a
 // solve waits for its reader.
-func Show(ctx context.Context, w io.Writer, terminal bool, status <-chan *client.SolveStatus) (Summary, error) {
-	mode := Plain
-	if terminal {
-		mode = TTY
-	}
+func Show(ctx context.Context, w io.Writer, mode Mode, status <-chan *client.SolveStatus) (Summary, error) {
 	show, err := display(w, mode)
 	if err != nil {
 		for range status {

@@ -33,7 +33,7 @@ func TestShow(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel() // a canceled build is still shown to its end
 	var out bytes.Buffer
-	got, err := Show(ctx, &out, false, status)
+	got, err := Show(ctx, &out, Plain, status)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -39,10 +39,8 @@ type Build struct {
 	Attests   []string         // types of attestations, as provenance
 	Tags      []registry.Written
 
-	Summary   progress.Summary
-	CacheFrom []string // as a person wrote them
-	CacheTo   []string
-	NoCache   bool
+	Summary progress.Summary
+	NoCache bool
 
 	Inputs []input.Value
 	Source Source

@@ -47,7 +47,7 @@ func recorded(t *testing.T, name string) progress.Summary {
 			status <- &s
 		}
 	}()
-	s, err := progress.Show(context.Background(), io.Discard, false, status)
+	s, err := progress.Show(context.Background(), io.Discard, progress.Quiet, status)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,8 +108,8 @@ func failed(t *testing.T) Build {
 	return b
 }
 
-// first is a build with a cache that is not there yet, and no push.
-func first(t *testing.T) Build {
+// fresh is a build with a cache that is not there yet, and no push.
+func fresh(t *testing.T) Build {
 	return Build{
 		Name: "server", Builder: "hullwright-1", Driver: "process", NewBuilder: true, Platforms: []string{"linux/amd64"},
 		Outputs: []Output{{Type: "oci", Dest: "image.tar"}}, Summary: recorded(t, "first"), Duration: 115 * time.Second,
@@ -118,7 +118,7 @@ func first(t *testing.T) Build {
 
 func TestRender(t *testing.T) {
 	cases := map[string]Build{
-		"release": release(t), "failed": failed(t), "first": first(t),
+		"release": release(t), "failed": failed(t), "first": fresh(t),
 		"cache-only": {Builder: "main", Driver: "process", Duration: time.Second},
 	}
 	for name, b := range cases {

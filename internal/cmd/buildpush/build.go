@@ -14,6 +14,7 @@ import (
 	"github.com/hullwright/hullwright/internal/builder"
 	"github.com/hullwright/hullwright/internal/ci"
 	"github.com/hullwright/hullwright/internal/errdefs"
+	"github.com/hullwright/hullwright/internal/progress"
 )
 
 // build solves. Meanwhile it asks the registries whether they will take the
@@ -30,11 +31,11 @@ func (j *job) build(ctx context.Context) error {
 	err = j.env.Group(j.title(), func() error {
 		var proof bytes.Buffer // told after the display has ended
 		defer func() { proof.WriteTo(j.env.Stderr) }()
-		progress, err := j.foreign()
+		shown, err := j.foreign()
 		if err != nil {
 			return err
 		}
-		defer progress.Close()
+		defer shown.Close()
 		group, ctx := errgroup.WithContext(ctx)
 		if !j.emulated {
 			group.Go(func() error { return j.emulate(ctx, &proof) })
@@ -49,8 +50,8 @@ func (j *job) build(ctx context.Context) error {
 				Credentials:  buildkitCredentials(j.keychain, j.env.Now),
 				Tokens:       j.registry.Token,
 				CacheSecrets: j.cacheLogin,
-				Progress:     progress,
-				Terminal:     j.env.Terminal,
+				Progress:     shown,
+				Display:      j.display,
 				Stdin:        j.env.Stdin,
 				Stdout:       stdout,
 				Load:         j.load,
@@ -105,15 +106,24 @@ func (j *job) node(name string) (*client.Client, error) {
 }
 
 // foreign is where the build's own text goes: to the terminal itself, where the
-// display draws, and elsewhere behind the CI system's fence.
+// display draws, and elsewhere behind the CI system's fence. JSON commands no CI
+// system, and a line of it may be longer than a fence lets through.
 func (j *job) foreign() (io.WriteCloser, error) {
-	if f, ok := j.env.Stderr.(*os.File); ok && j.env.Terminal {
-		return keepOpen{f}, nil
+	switch f, isFile := j.env.Stderr.(*os.File); {
+	case j.display == progress.TTY && isFile:
+		return terminal{f}, nil
+	case j.display == progress.RawJSON:
+		return keepOpen{j.env.Stderr}, nil
 	}
 	return ci.Foreign(j.env.CI, j.env.Stderr)
 }
 
-// keepOpen is a terminal that a display does not close.
-type keepOpen struct{ *os.File }
+// terminal is one that a display does not close.
+type terminal struct{ *os.File }
+
+func (terminal) Close() error { return nil }
+
+// keepOpen is a stream that a display does not close.
+type keepOpen struct{ io.Writer }
 
 func (keepOpen) Close() error { return nil }

@@ -33,6 +33,7 @@ type job struct {
 	logins       []hostLogin            // of addresses that were given
 	attests      map[string]attestAttrs // that were asked for; nil ones shall not be
 	cacheSecrets cacheSecrets
+	display      progress.Mode
 
 	manager  *setup.Manager
 	state    *setup.State
@@ -71,6 +72,7 @@ var parts = []func(*job, context.Context) error{
 	(*job).parseBuilder,
 	(*job).parseRelease,
 	(*job).parseReport,
+	(*job).parseDisplay,
 }
 
 // agreements are what several parts settle together, each once all before it

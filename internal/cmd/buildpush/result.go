@@ -1,17 +1,16 @@
 package buildpush
 
 import (
-	"context"
 	"strconv"
 	"strings"
-
-	"github.com/hullwright/hullwright/internal/ci"
-	"github.com/hullwright/hullwright/internal/report"
 )
 
 // Report are the inputs of what a run tells and keeps.
 type Report struct {
 	MetadataFile       string `group:"what is told and kept" env:"METADATA-FILE" placeholder:"FILE" help:"File that receives the metadata output."`
+	HTMLReport         string `env:"HTML-REPORT" placeholder:"FILE" help:"File that receives a report of the build, failed ones too: one HTML page with a timeline, which needs no network."`
+	Summary            bool   `env:"SUMMARY" also:"DOCKER_BUILD_SUMMARY" envDefault:"true" help:"Write a summary to the job's page, where the CI system has one."`
+	Progress           string `env:"PROGRESS" also:"BUILDKIT_PROGRESS" envDefault:"auto" choices:"auto tty plain quiet rawjson" help:"How the build is shown while it runs: tty is live on a terminal, rawjson is BuildKit's own news as JSON lines. auto is tty where a person watches a terminal, else plain."`
 	MetadataProvenance string `env:"METADATA-PROVENANCE" also:"BUILDX_METADATA_PROVENANCE" envDefault:"min" placeholder:"MODE" help:"Provenance that the metadata output shows: min, max or false. It is there whether or not it is attested."`
 	MetadataWarnings   bool   `env:"METADATA-WARNINGS" also:"BUILDX_METADATA_WARNINGS" envDefault:"true" help:"Show the build's warnings in the metadata output."`
 	IIDFile            string `env:"IIDFILE" placeholder:"FILE" help:"File that receives the image id."`
@@ -19,29 +18,6 @@ type Report struct {
 	LintReport         string `env:"LINT-REPORT" placeholder:"FILE" help:"File that receives what build checks find: FILE.sarif is SARIF, FILE.json is GitLab's Code Quality."`
 	Logs               string `env:"LOGS" placeholder:"PATH" help:"File, or directory for a file a step, that receives all that the steps print, while they run. A builder that is made for this run then does not clip a step's output."`
 	BuildRecord        string `env:"BUILD-RECORD" placeholder:"FILE" help:"File that receives the build record, as FILE.dockerbuild, which Docker Desktop opens. It holds logs and build arguments."`
-}
-
-func (j *job) summarize(context.Context) error {
-	if j.request.Call.Method != "" {
-		return nil // the answer is all
-	}
-	if failed := j.result.Summary.CacheExportError(); failed != "" {
-		j.env.Warnf("cache-to: %s", failed)
-	}
-	r := report.Build{
-		Builder: j.builder.Name, Driver: j.builder.Driver,
-		Pushed: j.pushed, Tags: j.tags, Summary: j.result.Summary,
-		Duration: j.env.Now().Sub(j.started),
-	}
-	if j.request.Push {
-		r.Digest = j.result.Digest.String()
-	}
-	if s, ok := j.env.CI.(ci.Summarizer); ok {
-		if err := s.Summary(r.Markdown()); err != nil {
-			j.env.Warnf("%v", err)
-		}
-	}
-	return r.Text(j.words())
 }
 
 // giveOutputs hands on what there is, also after a failure: a later step may
