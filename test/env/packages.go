@@ -34,7 +34,7 @@ var packages = []pkg{
 	{name: "rsync", proof: "rsync"}, // gitlab-ci-local copies the work tree with it
 	{name: "busybox-static", proof: "busybox"},
 	{name: "git", proof: "git"},
-	{name: "jq", proof: "jq"}, // journeys read indexes with it
+	{name: "jq", proof: "jq"},   // journeys read indexes with it
 	{name: "gcc", proof: "gcc"}, // this and the next: go test -race
 	{name: "libc6-dev", proof: "/usr/include/stdlib.h"},
 	{name: "curl", proof: "curl"},
