@@ -84,6 +84,10 @@ func TestJourneys(t *testing.T) {
 			"actions-cache": startActionsCache,
 			"faulty":        faulty,
 			"smalldisk":     smallDisk,
+			"buildkitd":     buildkitd,
+			"kill9":         kill9,
+			"ends":          ends,
+			"slowly":        slowly,
 		},
 	})
 }
