@@ -18,14 +18,15 @@ var steps = []struct {
 	name string
 	do   func(*job, context.Context) error
 }{
-	{"load", (*job).settleLoad}, // ask the engine what it can take, where it is to load the image
-	{"builder", (*job).prepare}, // find or make a builder, with emulation
-	{"plan", (*job).makePlan},   // say what to do on which node
-	{"build", (*job).build},     // build all platforms, push by digest
-	{"answer", (*job).answer},   // print what the frontend was asked instead
-	{"merge", (*job).merge},     // make one index of what several nodes pushed
-	{"align", (*job).align},     // give every repository the same index
-	{"release", (*job).release}, // read the index back, then point the tags to it, moving ones last
+	{"load", (*job).settleLoad},          // ask the engine what it can take, where it is to load the image
+	{"builder", (*job).prepare},          // find or make a builder, with emulation
+	{"plan", (*job).makePlan},            // say what to do on which node
+	{"build", (*job).build},              // build all platforms, push by digest
+	{"answer", (*job).answer},            // print what the frontend was asked instead
+	{"provenance", (*job).askProvenance}, // ask the nodes how they built, for the metadata
+	{"merge", (*job).merge},              // make one index of what several nodes pushed
+	{"align", (*job).align},              // give every repository the same index
+	{"release", (*job).release},          // read the index back, then point the tags to it, moving ones last
 }
 
 // skip is why a step was left out.
@@ -46,7 +47,7 @@ func run(ctx context.Context, env *cli.Env, o Options) error {
 	}
 	err = j.work(ctx)
 	// People are told, and outputs are given, of a build that failed too.
-	return errors.Join(err, j.summarize(err), j.giveOutputs(), j.close(ctx, err))
+	return errors.Join(err, j.summarize(err), j.giveOutputs(), j.keep(ctx), j.close(ctx, err))
 }
 
 func (j *job) work(ctx context.Context) error {
