@@ -1,6 +1,7 @@
 package builder
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"strings"
@@ -108,13 +109,11 @@ func (l OCILayout) store() string {
 	return hex.EncodeToString(sum[:12])
 }
 
-// reference is the layout's image as the frontend takes it. One without a
-// digest gets it when the layout is read.
+// reference is the layout's image as the frontend takes it, with the tag that
+// buildx gives one that has none. One without a digest gets it when the layout
+// is read.
 func (l OCILayout) reference() string {
-	ref := layoutScheme + l.store()
-	if l.Tag != "" {
-		ref += ":" + l.Tag
-	}
+	ref := layoutScheme + l.store() + ":" + cmp.Or(l.Tag, "latest")
 	if l.Digest != "" {
 		ref += "@" + l.Digest
 	}

@@ -4,15 +4,13 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"strings"
-
-	"github.com/google/go-containerregistry/pkg/name"
 )
 
 // Metadata says what of a result its metadata holds besides the response.
 type Metadata struct {
-	Builder  string     // name of the builder
-	Tags     []name.Tag // that the image is pushed to
-	Warnings bool       // whether warnings are told
+	Builder  string   // name of the builder
+	Names    []string // that the image was pushed by; none leaves those of the response
+	Warnings bool     // whether warnings are told
 }
 
 // Metadata is the result as buildx's --metadata-file has it: each key of the
@@ -34,12 +32,8 @@ func (r Result) Metadata(m Metadata) ([]byte, error) {
 	if len(r.Parts) > 1 {
 		r.tellWhole(all, m.Builder)
 	}
-	if len(m.Tags) > 0 { // BuildKit's names a repository by digest, as it was pushed
-		names := make([]string, len(m.Tags))
-		for i, t := range m.Tags {
-			names[i] = t.String()
-		}
-		all["image.name"] = strings.Join(names, ",")
+	if len(m.Names) > 0 { // BuildKit's is the repository of one of several exporters
+		all["image.name"] = strings.Join(m.Names, ",")
 	}
 	if warnings := r.Summary.DistinctWarnings(); m.Warnings && len(warnings) > 0 {
 		all["buildx.build.warnings"] = warnings

@@ -37,7 +37,7 @@ func (j *job) askProvenance(ctx context.Context) error {
 func (j *job) metadata() ([]byte, error) {
 	metadata, err := j.result.Metadata(builder.Metadata{
 		Builder:  j.builder.Name,
-		Tags:     j.request.Tags,
+		Names:    j.pushedNames(),
 		Warnings: j.options.MetadataWarnings,
 	})
 	if err != nil {
@@ -50,6 +50,22 @@ func (j *job) metadata() ([]byte, error) {
 		return metadata, j.writeFile("iidfile", j.options.IIDFile, []byte(id))
 	}
 	return metadata, nil
+}
+
+// pushedNames are what the image is called where it was pushed: its tags, and
+// the repositories that have it by digest alone.
+func (j *job) pushedNames() []string {
+	if !j.request.Push {
+		return nil
+	}
+	var names []string
+	for _, tag := range j.request.Tags {
+		names = append(names, tag.String())
+	}
+	for _, repo := range j.request.Repositories {
+		names = append(names, repo.String())
+	}
+	return names
 }
 
 // writeFile writes the file that an input names, whole or not at all; none
