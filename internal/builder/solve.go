@@ -258,8 +258,10 @@ func (w *watch) see(st *client.SolveStatus) {
 	for _, v := range st.Vertexes {
 		later(v.Started)
 		later(v.Completed)
-		// A cache that is not there fails no build.
-		if v.Error != "" && !strings.HasPrefix(v.Name, "importing cache manifest from ") {
+		// A cache that is not there fails no build, and what a daemon stops as it
+		// ends has not failed.
+		harmless := strings.HasPrefix(v.Name, "importing cache manifest from ") || strings.HasSuffix(v.Error, "context canceled")
+		if v.Error != "" && !harmless {
 			w.failed = true
 		}
 	}
