@@ -107,3 +107,18 @@ func TestJoinOne(t *testing.T) {
 		t.Errorf("%q, want %q", names, want)
 	}
 }
+
+// A node's name is not taken for a stage's.
+func TestInstructionOfNode(t *testing.T) {
+	for name, want := range map[string]Instruction{
+		"[arm linux/arm64 2/3] RUN make":            {Platform: "linux/arm64", Index: 2, Total: 3, Text: "RUN make"},
+		"[arm linux/arm64 build  2/12] COPY . .":    {Platform: "linux/arm64", Stage: "build", Index: 2, Total: 12, Text: "COPY . ."},
+		"[amd linux/amd64->arm64 build 2/3] RUN go": {Platform: "linux/arm64", Stage: "build", Index: 2, Total: 3, Text: "RUN go"},
+		"[linux/arm/v7 2/3] RUN make":               {Platform: "linux/arm/v7", Index: 2, Total: 3, Text: "RUN make"},
+		"[build 2/3] RUN make":                      {Stage: "build", Index: 2, Total: 3, Text: "RUN make"},
+	} {
+		if got, ok := (Step{Name: name}).Instruction(); !ok || got != want {
+			t.Errorf("%s: %+v, want %+v", name, got, want)
+		}
+	}
+}

@@ -126,10 +126,10 @@ func (s Step) Instruction() (Instruction, bool) {
 	in.Total, _ = strconv.Atoi(m[3])
 	for _, word := range strings.Fields(m[1]) {
 		if strings.Contains(word, "/") {
-			in.Platform = target(word)
+			in.Platform, in.Stage = target(word), "" // what stands before it is a node
 			continue
 		}
-		in.Stage = word // the last word: a node stands before it
+		in.Stage = word
 	}
 	return in, true
 }
