@@ -87,8 +87,8 @@ func (l layout) pin(ref string) (string, error) {
 	return named + "@" + desc.Digest.String(), nil
 }
 
-// resolve finds an image by its tag or name. Without a tag it is latest, or the
-// only one; an only one that has no name is meant by any.
+// resolve finds an image by its tag or name. Where latest is meant, it is also
+// the only one; an only one that has no name is meant by any.
 func (l layout) resolve(tag string) (ocispecs.Descriptor, error) {
 	raw, err := l.read("index.json", maxManifest)
 	if err != nil {
@@ -101,25 +101,21 @@ func (l layout) resolve(tag string) (ocispecs.Descriptor, error) {
 	if len(index.Manifests) > maxManifests {
 		return ocispecs.Descriptor{}, fmt.Errorf("index.json has %d images; at most %d are read", len(index.Manifests), maxManifests)
 	}
-	want := tag
-	if want == "" {
-		want = "latest"
-	}
 	for _, annotation := range []string{imageNameAnnotation, ocispecs.AnnotationRefName} {
 		for _, m := range index.Manifests {
-			if m.Annotations[annotation] == want {
+			if m.Annotations[annotation] == tag {
 				return m, nil
 			}
 		}
 	}
 	names := namesOf(index)
-	if len(index.Manifests) == 1 && (tag == "" || len(names) == 0) {
+	if len(index.Manifests) == 1 && (tag == "latest" || len(names) == 0) {
 		return index.Manifests[0], nil
 	}
 	if len(names) == 0 {
 		return ocispecs.Descriptor{}, fmt.Errorf("it has %d images without a name: say which by @digest", len(index.Manifests))
 	}
-	return ocispecs.Descriptor{}, fmt.Errorf("no image %q: it has %s", want, strings.Join(names, ", "))
+	return ocispecs.Descriptor{}, fmt.Errorf("no image %q: it has %s", tag, strings.Join(names, ", "))
 }
 
 func namesOf(index ocispecs.Index) []string {
@@ -154,9 +150,9 @@ func (l layout) check(desc ocispecs.Descriptor, depth int, seen map[digest.Diges
 		return err
 	}
 	var node struct {
-		MediaType string
-		Manifests []ocispecs.Descriptor
-		Config    *ocispecs.Descriptor
+		MediaType string                `json:"mediaType"`
+		Manifests []ocispecs.Descriptor `json:"manifests"`
+		Config    *ocispecs.Descriptor  `json:"config"`
 	}
 	if err := json.Unmarshal(raw, &node); err != nil {
 		return fmt.Errorf("%s: %w", desc.Digest, err)
