@@ -85,6 +85,8 @@ func TestJourneys(t *testing.T) {
 			"oddfiles":      oddfiles,
 			"badname":       badname,
 			"actions-cache": startActionsCache,
+			"sbom":          sbom,
+			"refuse":        refuse,
 			"faulty":        faulty,
 			"smalldisk":     smallDisk,
 			"buildkitd":     buildkitd,

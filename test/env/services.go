@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -56,10 +56,10 @@ func (w *world) key(s service) (string, error) {
 	if err == nil || !errors.Is(err, os.ErrNotExist) {
 		return string(raw), err
 	}
-	// 30 bytes are 40 characters without padding: a form that both stores take.
-	random := make([]byte, 30)
+	// 40 hexadecimal digits are valid base64, too, which Azure's clients want.
+	random := make([]byte, 20)
 	rand.Read(random) // never fails
-	key := base64.StdEncoding.EncodeToString(random)
+	key := hex.EncodeToString(random)
 	return key, writeFile(path, []byte(key), 0o600)
 }
 
