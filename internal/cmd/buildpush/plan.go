@@ -1,6 +1,7 @@
 package buildpush
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -22,10 +23,21 @@ func (j *job) printPlan() error {
 	for _, value := range j.hidden {
 		out.Redact(value)
 	}
-	enc := json.NewEncoder(out)
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)
-	return errors.Join(enc.Encode(plan), out.Flush())
+	if err := enc.Encode(plan); err != nil {
+		return err
+	}
+	_, err = out.Write(inertJSON(b.Bytes()))
+	return errors.Join(err, out.Flush())
+}
+
+// inertJSON is the same JSON without what a CI system obeys in the middle of a
+// line: a build argument may be a stranger's branch.
+func inertJSON(raw []byte) []byte {
+	return bytes.ReplaceAll(raw, []byte("##"), []byte(`#\u0023`))
 }
 
 func (j *job) makePlan(context.Context) error {
