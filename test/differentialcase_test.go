@@ -28,7 +28,7 @@ type testCase struct {
 	checkout bool   // the working directory is a git checkout
 	served   bool   // $SERVED/repo.git is there
 	fails    bool   // the build is to fail, by both
-	counted  bool   // it is compared how many steps were cached
+	told     bool   // it is compared which layers were there before
 	fresh    bool   // each builds all steps itself, so times are not compared
 	stdout   string // text, json or tar: what standard output is compared as; empty is not at all
 	differs  []difference
@@ -50,8 +50,8 @@ var directive = regexp.MustCompile(`^(differs|exit|steps|stdin|stdout|context): 
 //
 //	differs: REGEXP REASON   facts whose path matches may differ; REASON is in docs/compatibility.md
 //	exit: fails              both programs have to fail; without it, to succeed
-//	steps: counted           the number of cached steps is compared; "warm" makes both alike
-//	steps: fresh             the same, and steps run for each, so layers are compared without times
+//	steps: told              it is compared which layers are those that "warm" pushed
+//	steps: fresh             the same, and layers hold something random or times, which are not compared
 //	stdin: tar               standard input is a tar of the files
 //	stdout: text|json|tar    standard output is compared
 //	context: checkout|served a git checkout, or one at $SERVED/repo.git
@@ -84,10 +84,10 @@ func readCase(t *testing.T, path string) testCase {
 			c.differs = append(c.differs, difference{path: expr, reason: reason})
 		case line == "exit: fails":
 			c.fails = true
-		case line == "steps: counted":
-			c.counted = true
+		case line == "steps: told":
+			c.told = true
 		case line == "steps: fresh":
-			c.counted, c.fresh = true, true
+			c.told, c.fresh = true, true
 		case line == "stdin: tar":
 			stdinTar = true
 		case key == "stdout":
