@@ -113,13 +113,20 @@ func start(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// interrupt sends SIGINT to a command that start began and checks its exit
-// code and that it ends in time; its output is in the file NAME.out.
+// signals are what interrupt can send.
+var signals = map[string]syscall.Signal{"INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "KILL": syscall.SIGKILL}
+
+// interrupt sends SIGINT, or another signal, to a command that start began and
+// checks its exit code (-1 where the signal ended it) and that it ends in time;
+// its output is in the file NAME.out.
 //
-//	interrupt NAME CODE WITHIN
+//	interrupt NAME CODE WITHIN [INT|TERM|KILL]
 func interrupt(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 3 {
-		ts.Fatalf("usage: interrupt NAME CODE WITHIN")
+	if len(args) == 3 {
+		args = append(args, "INT")
+	}
+	if neg || len(args) != 4 || signals[args[3]] == 0 {
+		ts.Fatalf("usage: interrupt NAME CODE WITHIN [INT|TERM|KILL]")
 	}
 	within, err := time.ParseDuration(args[2])
 	ts.Check(err)
@@ -128,7 +135,7 @@ func interrupt(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("no command %s was started", args[0])
 	}
 	begun := time.Now()
-	ts.Check(c.cmd.Process.Signal(syscall.SIGINT))
+	ts.Check(c.cmd.Process.Signal(signals[args[3]]))
 	select {
 	case <-c.done:
 	case <-time.After(within):

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -108,7 +109,7 @@ func kill9(ts *testscript.TestScript, neg bool, args []string) {
 // ends waits for a command that start began, and checks its exit code and that
 // it ends in time; its output is in the file NAME.out.
 //
-//	ends NAME CODE WITHIN
+//	ends NAME CODE[|CODE] WITHIN
 func ends(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 3 {
 		ts.Fatalf("usage: ends NAME CODE WITHIN")
@@ -129,7 +130,7 @@ func ends(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	ts.Logf("%s ended after %s", args[0], time.Since(begun).Round(time.Millisecond))
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]+".out"), []byte(c.out.String()), 0o644))
-	if got := itoa(c.cmd.ProcessState.ExitCode()); got != args[1] {
+	if got := itoa(c.cmd.ProcessState.ExitCode()); !slices.Contains(strings.Split(args[1], "|"), got) {
 		ts.Fatalf("%s exited with %s, want %s:\n%s", args[0], got, args[1], c.out)
 	}
 }

@@ -1,6 +1,8 @@
 package test
 
 import (
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -17,13 +19,16 @@ import (
 )
 
 // recorder is a proxy to the registry that keeps the order of what is written
-// through it, and can be told to be slow or to refuse.
+// through it, and can be told to be slow, to refuse or to fail.
 type recorder struct {
 	server *httptest.Server
 	deny   *regexp.Regexp // tags whose writes are refused; nil is none
 	slow   time.Duration  // what each write of a tag waits
+	tokens *tokenServer   // nil asks for none
+	tls    bool           // by a certificate that nobody vouches for
 
 	mu     sync.Mutex
+	begun  []string // paths of PUTs of tags
 	writes []string // paths of successful PUTs, in the order of their ends
 }
 
@@ -31,10 +36,13 @@ var recorders sync.Map // address -> *recorder
 
 // startRecorder starts a proxy to the registry; $NAME is its address.
 //
-//	recorder NAME [deny=PATTERN] [slow=DURATION]
+// With tokens everything wants a token that lives so long, which the user ci gets
+// for the password pass, and the token server fails the first time that it is asked.
+//
+//	recorder NAME [deny=PATTERN] [slow=DURATION] [tokens=DURATION] [tls]
 func startRecorder(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 1 {
-		ts.Fatalf("usage: recorder NAME [deny=PATTERN] [slow=DURATION]")
+		ts.Fatalf("usage: recorder NAME [deny=PATTERN] [slow=DURATION] [tokens=DURATION] [tls]")
 	}
 	r := &recorder{}
 	for _, arg := range args[1:] {
@@ -45,6 +53,11 @@ func startRecorder(ts *testscript.TestScript, neg bool, args []string) {
 			r.deny, err = regexp.Compile(value)
 		case "slow":
 			r.slow, err = time.ParseDuration(value)
+		case "tokens":
+			r.tokens = &tokenServer{}
+			r.tokens.lives, err = time.ParseDuration(value)
+		case "tls":
+			r.tls = true
 		default:
 			ts.Fatalf("recorder: unknown argument %s", arg)
 		}
@@ -54,10 +67,23 @@ func startRecorder(ts *testscript.TestScript, neg bool, args []string) {
 	proxy := &httputil.ReverseProxy{Rewrite: func(p *httputil.ProxyRequest) {
 		p.SetURL(target)
 		p.Out.Host = p.In.Host // so that locations lead back through here
+		if r.tls {
+			p.Out.Header.Set("X-Forwarded-Proto", "https")
+		}
 	}}
-	r.server = httptest.NewServer(r.record(proxy))
+	handler := r.record(proxy)
+	if r.tokens != nil {
+		handler = r.tokens.guard(handler)
+	}
+	r.server = httptest.NewUnstartedServer(handler)
+	r.server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	if r.tls {
+		r.server.StartTLS()
+	} else {
+		r.server.Start()
+	}
 	ts.Defer(r.server.Close)
-	address := strings.TrimPrefix(r.server.URL, "http://")
+	address := r.server.Listener.Addr().String()
 	recorders.Store(address, r)
 	ts.Setenv(args[0], address)
 }
@@ -74,6 +100,9 @@ func (r *recorder) record(next http.Handler) http.Handler {
 			return
 		}
 		if m := tagPath.FindStringSubmatch(req.URL.Path); m != nil {
+			r.mu.Lock()
+			r.begun = append(r.begun, req.URL.Path)
+			r.mu.Unlock()
 			time.Sleep(r.slow)
 			if r.deny != nil && r.deny.MatchString(m[2]) {
 				w.WriteHeader(http.StatusForbidden)
@@ -153,12 +182,13 @@ func ordered(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// waitWrite waits until a tag was written through a recorder.
+// waitWrite waits until a tag was written through a recorder, or with begun until
+// its write has begun.
 //
-//	wait-write ADDRESS TAG
+//	wait-write ADDRESS TAG [begun]
 func waitWrite(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 2 {
-		ts.Fatalf("usage: wait-write ADDRESS TAG")
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: wait-write ADDRESS TAG [begun]")
 	}
 	found, ok := recorders.Load(args[0])
 	if !ok {
@@ -167,7 +197,11 @@ func waitWrite(ts *testscript.TestScript, neg bool, args []string) {
 	r := found.(*recorder)
 	for range 600 {
 		r.mu.Lock()
-		written := slices.ContainsFunc(r.writes, func(path string) bool { return strings.HasSuffix(path, "/manifests/"+args[1]) })
+		writes := r.writes
+		if len(args) > 2 {
+			writes = r.begun
+		}
+		written := slices.ContainsFunc(writes, func(path string) bool { return strings.HasSuffix(path, "/manifests/"+args[1]) })
 		r.mu.Unlock()
 		if written {
 			return
@@ -175,6 +209,22 @@ func waitWrite(ts *testscript.TestScript, neg bool, args []string) {
 		time.Sleep(100 * time.Millisecond)
 	}
 	ts.Fatalf("tag %s was not written in time", args[1])
+}
+
+// oneOf checks that the line in a file stands in at least one of others.
+//
+//	one-of FILE OTHER...
+func oneOf(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: one-of FILE OTHER...")
+	}
+	want := strings.TrimSpace(ts.ReadFile(args[0]))
+	for _, other := range args[1:] {
+		if strings.Contains(ts.ReadFile(other), want) {
+			return
+		}
+	}
+	ts.Fatalf("none of %v has %s", args[1:], want)
 }
 
 func countOf(list []string, s string) int {
