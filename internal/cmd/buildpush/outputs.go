@@ -67,7 +67,7 @@ func (j *job) parseOutputs(context.Context) error {
 // is a tar on standard output, or key=value with a type.
 func parseOutput(r input.Record) (builder.Output, error) {
 	o := builder.Output{Attrs: map[string]string{}}
-	if len(r.Fields) == 1 && r.Fields[0].Key != "type" {
+	if len(r.Fields) == 1 && !strings.HasPrefix(r.Text, "type=") && !strings.HasPrefix(r.Text, `"`) {
 		o.Type, o.Dest = "local", r.Text
 		if r.Text == builder.Stdout {
 			o.Type = "tar"
