@@ -49,18 +49,22 @@ func (in *inputs) agentPaths(ctx context.Context, a Agent) ([]string, error) {
 	if len(paths) == 0 {
 		socket := in.session.Environ["SSH_AUTH_SOCK"]
 		if socket == "" {
-			return nil, errdefs.BadInputf("ssh", 0, "%s: no agent runs: SSH_AUTH_SOCK is not set", a.ID).
-				WithHint(`start one with eval "$(ssh-agent)" and ssh-add, or name a key: ssh: %s=path/to/key`, a.ID)
+			return nil, noAgent(a.ID, errors.New("SSH_AUTH_SOCK is not set"))
 		}
 		paths = []string{socket}
 	}
 	var faults []error
 	for _, path := range paths {
 		if err := answers(ctx, path); err != nil {
-			faults = append(faults, errdefs.BadInputf("ssh", 0, "%s: %w", a.ID, err))
+			faults = append(faults, noAgent(a.ID, err))
 		}
 	}
 	return paths, errors.Join(faults...)
+}
+
+func noAgent(id string, err error) error {
+	return errdefs.BadInputf("ssh", 0, "%s: no agent: %w", id, err).
+		WithHint(`start one with eval "$(ssh-agent)" and ssh-add, or name a key: ssh: %s=path/to/key`, id)
 }
 
 // answers is whether path is a file, or a socket at which somebody listens.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/containerd/platforms"
@@ -176,13 +177,17 @@ func policyFault(ctx context.Context, err error) error {
 	return err
 }
 
+// byPolicy is what BuildKit says of a source that a policy refuses, of rego and
+// of its own kind.
+var byPolicy = regexp.MustCompile(`(not allowed|denied) by policy`)
+
 // denied says which policy refused a source and why; nil where none did.
 func (r *request) denied(err error) error {
 	messages := policysession.DenyMessages(err)
-	if len(messages) == 0 && !strings.Contains(err.Error(), "not allowed by policy") {
+	if len(messages) == 0 && !byPolicy.MatchString(err.Error()) {
 		return nil
 	}
-	text := strings.TrimPrefix(err.Error(), "failed to solve: ")
+	text := strings.TrimPrefix(err.Error(), "failed to solve: ") + dockerfileExcerpt(err)
 	for _, m := range messages {
 		if !strings.Contains(text, m.GetMessage()) {
 			text += "\n  " + m.GetMessage()
