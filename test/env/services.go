@@ -122,11 +122,19 @@ func (s service) probe(ctx context.Context, address string) error {
 	return nil
 }
 
-func s3Ready(ctx context.Context, w *world) (string, bool) { return w.serviceReady(ctx, s3) }
+func s3Ready(ctx context.Context, w *world) (string, bool) {
+	if text, ok := w.built(serviceTools); !ok {
+		return text, false
+	}
+	return w.serviceReady(ctx, s3)
+}
 
 // s3Up starts versitygw on a directory: a bucket is a folder of it. Metadata
 // lies beside it, since not every file system keeps extended attributes.
 func s3Up(ctx context.Context, w *world) error {
+	if err := w.build(ctx, serviceTools); err != nil {
+		return err
+	}
 	for _, dir := range []string{w.path("s3", "data", account), w.path("s3", "metadata")} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err

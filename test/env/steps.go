@@ -34,7 +34,7 @@ func steps() []step {
 	return []step{
 		// Debian's packages that the rest is made with
 		{name: "packages", ready: packagesReady, missing: packagesMissing, up: packagesUp},
-		// buildkitd, buildx, registry, act and the other programs of the modules in tools/
+		// buildkitd, buildx, registry, act and the other programs of tools/
 		{name: "tools", ready: toolsReady, up: toolsUp},
 		// distribution's registry on the loopback, and a buildkitd.toml that knows it
 		{name: "registry", needs: []string{"tools"}, ready: registryReady, up: registryUp, down: registryDown},
@@ -49,7 +49,7 @@ func steps() []step {
 		// gitlab-ci-local, which runs .gitlab-ci.yml
 		{name: "gitlab", needs: []string{"packages"}, ready: gitlabReady, up: gitlabUp},
 		// an S3 and an Azure Blob Storage of our own, for caches
-		{name: "s3", needs: []string{"tools"}, ready: s3Ready, up: s3Up, down: s3Down},
+		{name: "s3", ready: s3Ready, up: s3Up, down: s3Down},
 		{name: "azure", needs: []string{"packages"}, ready: azureReady, up: azureUp, down: azureDown},
 	}
 }

@@ -13,13 +13,15 @@ import (
 	"strings"
 )
 
-// toolModules are the modules whose tool lines are built, below the clone. CI
-// runners and services stand apart because their dependencies contradict
-// buildx's.
-var toolModules = []string{buildkitTools, "tools/ci", "tools/services"}
+// toolModules are the modules whose tool lines make the part tools, below the
+// clone. CI runners and services stand apart because their dependencies
+// contradict buildx's.
+var toolModules = []string{buildkitTools, "tools/ci"}
 
-// buildkitTools is the module of buildkitd and of what else goes into images.
-const buildkitTools = "tools"
+const (
+	buildkitTools = "tools"          // buildkitd and what else goes into images
+	serviceTools  = "tools/services" // built with the services: the demo needs none
+)
 
 // versionVars are the variables that tell a program its version. What asks a
 // builder's version takes one without for an ancient one.
@@ -82,10 +84,10 @@ func (w *world) toolsRecipe(module string) (string, error) {
 	return fmt.Sprintf("%x", h.Sum(nil))[:16], nil
 }
 
-// stale are the modules whose programs are not there as they would be built.
-func (w *world) stale() ([]string, error) {
+// stale are those modules whose programs are not there as they would be built.
+func (w *world) stale(modules ...string) ([]string, error) {
 	var list []string
-	for _, module := range toolModules {
+	for _, module := range modules {
 		recipe, err := w.toolsRecipe(module)
 		if err != nil {
 			return nil, err
@@ -100,8 +102,9 @@ func (w *world) stale() ([]string, error) {
 // toolsStamp is the name under which a module's recipe is kept.
 func toolsStamp(module string) string { return strings.ReplaceAll(module, "/", "-") }
 
-func toolsReady(_ context.Context, w *world) (string, bool) {
-	stale, err := w.stale()
+// built is whether the programs of all these modules are there.
+func (w *world) built(modules ...string) (string, bool) {
+	stale, err := w.stale(modules...)
 	if err != nil {
 		return err.Error(), false
 	}
@@ -111,8 +114,9 @@ func toolsReady(_ context.Context, w *world) (string, bool) {
 	return w.path("bin"), true
 }
 
-func toolsUp(ctx context.Context, w *world) error {
-	stale, err := w.stale()
+// build builds the programs of those modules that changed.
+func (w *world) build(ctx context.Context, modules ...string) error {
+	stale, err := w.stale(modules...)
 	if err != nil {
 		return err
 	}
@@ -127,6 +131,15 @@ func toolsUp(ctx context.Context, w *world) error {
 		if err := w.stamp(toolsStamp(module), recipe); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+func toolsReady(_ context.Context, w *world) (string, bool) { return w.built(toolModules...) }
+
+func toolsUp(ctx context.Context, w *world) error {
+	if err := w.build(ctx, toolModules...); err != nil {
+		return err
 	}
 	// docker finds buildx as its plugin
 	plugin := filepath.Join(w.dockerConfig(), "cli-plugins", "docker-buildx")
