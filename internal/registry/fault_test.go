@@ -75,6 +75,14 @@ func lostAnswer(w http.ResponseWriter, r *http.Request, next http.Handler) {
 	reset(w, r, next)
 }
 
+// then does what was asked, and something more before the answer leaves.
+func then(more func()) action {
+	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		next.ServeHTTP(w, r)
+		more()
+	}
+}
+
 // hold does what was asked, after d.
 func hold(d time.Duration) action {
 	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {

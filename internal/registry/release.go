@@ -79,8 +79,9 @@ type row struct {
 
 // Release writes the tags, those of one rank in parallel, and gives a row a tag
 // in every case, also with an error. journal is called with all rows before the
-// first write and after each rank; its error stops the release. When ctx ends
-// no further tag is written; a write under way is awaited for at most 3 s.
+// first write, and after each rank beside the writes of the next one, never twice
+// at the same time; its error stops the release. When ctx ends no further tag is
+// written; a write under way is awaited for at most 3 s.
 //
 // A tag that has the digest is left alone; one that another run moved since it
 // was read is not written. At the end every tag is read again and held against
@@ -96,7 +97,7 @@ func (c *Client) Release(ctx context.Context, r Release, journal func([]Written)
 		return l.written(), err
 	}
 	if err = l.writeAll(ctx, read); err == nil {
-		err = l.readBack(ctx)
+		err = together(l.noting(), func() error { return l.readBack(ctx) })
 	}
 	if err != nil && r.Rollback {
 		err = errors.Join(err, l.rollback(clean))
@@ -107,22 +108,23 @@ func (c *Client) Release(ctx context.Context, r Release, journal func([]Written)
 	return l.written(), err
 }
 
-// prepare reads the tags while check runs, notes them in the journal, and gives
-// the time at which they were read.
+// prepare reads the tags and notes them in the journal, while check runs, and
+// gives the time at which they were read.
 func (l *release) prepare(ctx context.Context, check func(context.Context) error) (time.Time, error) {
 	var read time.Time
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		defer func() { read = time.Now() }()
-		return l.read(gctx)
+		err := l.read(gctx)
+		read = time.Now()
+		if err != nil {
+			return err
+		}
+		return l.note()
 	})
 	if check != nil {
 		g.Go(func() error { return check(gctx) })
 	}
-	if err := g.Wait(); err != nil {
-		return read, err
-	}
-	return read, l.note()
+	return read, g.Wait()
 }
 
 func (c *Client) newRelease(r Release, journal func([]Written) error) *release {
@@ -155,14 +157,21 @@ func (l *release) written() []Written {
 	return out
 }
 
-func (l *release) note() error {
-	if l.journal == nil {
+// note gives the rows to the journal as they are now.
+func (l *release) note() error { return l.noting()() }
+
+// noting takes the rows as they are now, for a note while they change.
+func (l *release) noting() func() error {
+	rows := l.written()
+	return func() error {
+		if l.journal == nil {
+			return nil
+		}
+		if err := l.journal(rows); err != nil {
+			return fmt.Errorf("journal of tags: %w", err)
+		}
 		return nil
 	}
-	if err := l.journal(l.written()); err != nil {
-		return fmt.Errorf("journal of tags: %w", err)
-	}
-	return nil
 }
 
 // read gets the manifest from every repository and the digest that every tag

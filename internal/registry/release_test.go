@@ -239,13 +239,8 @@ func TestReleaseMoved(t *testing.T) {
 	p := newPeer(t)
 	ours, theirs := p.seed("app", testIndex(t, "linux/amd64")), p.seed("app", testIndex(t, "linux/arm64"))
 	tag := p.tag("app:edge")
-	calls := 0
-	rows, err := newClient(t).Release(deadline(t), tags(ours, tag), func([]Written) error {
-		if calls++; calls == 2 { // after the write, before it is read back
-			p.point(tag, theirs)
-		}
-		return nil
-	})
+	p.rules = []*rule{{method: "PUT", action: then(func() { p.point(tag, theirs) })}}
+	rows, err := newClient(t).Release(deadline(t), tags(ours, tag), nil)
 	checkError(t, err, "moved since it was written: it has "+theirs.String())
 	if rows[0].Status != statusFailed || rows[0].After != theirs.String() {
 		t.Errorf("row %+v", rows[0])
@@ -254,22 +249,20 @@ func TestReleaseMoved(t *testing.T) {
 
 func TestReleaseCanceledBetweenRanks(t *testing.T) {
 	t.Parallel()
-	p := newPeer(t)
-	digest := p.seed("app", testIndex(t, "linux/amd64"))
 	ctx, cancel := context.WithCancel(deadline(t))
-	calls := 0
-	rows, err := newClient(t).Release(ctx, tags(digest, p.tag("app:1.2.3"), p.tag("app:1.2")), func([]Written) error {
-		if calls++; calls == 2 {
-			cancel()
-		}
+	p := newPeer(t, &rule{method: "PUT", path: "/1.2.3$", action: then(cancel)})
+	digest := p.seed("app", testIndex(t, "linux/amd64"))
+	var last []Written
+	rows, err := newClient(t).Release(ctx, tags(digest, p.tag("app:1.2.3"), p.tag("app:1.2")), func(rows []Written) error {
+		last = rows
 		return nil
 	})
 	checkError(t, err, "stopped, 1 of 2 tags stand")
 	if errdefs.KindOf(err) != errdefs.Canceled {
 		t.Errorf("kind %v", errdefs.KindOf(err))
 	}
-	if got, want := statuses(rows), "1.2.3:written 1.2:pending"; got != want {
-		t.Errorf("rows %s, want %s", got, want)
+	if got, want := statuses(rows), "1.2.3:written 1.2:pending"; got != want || statuses(last) != want {
+		t.Errorf("rows %s, last journal entry %s, want %s", got, statuses(last), want)
 	}
 	if puts := p.requests("^PUT"); len(puts) != 1 {
 		t.Errorf("PUTs: %v", puts)

@@ -40,28 +40,41 @@ func (l *release) writeAll(ctx context.Context, read time.Time) error {
 			return err
 		}
 	}
+	noting := func() error { return nil } // of the rank before
 	for i, rank := range ranks {
 		if ctx.Err() != nil {
 			return l.canceled(ctx)
 		}
-		var g errgroup.Group
-		g.Go(func() error { return l.writeRank(ctx, rank) })
-		var moved error
+		work := []func() error{noting, func() error { return l.writeRank(ctx, rank) }}
+		var moved error // counts where nothing stopped us
 		if i+1 < len(ranks) {
-			g.Go(func() error { moved = l.compare(ctx, ranks[i+1]); return nil })
+			work = append(work, func() error { moved = l.compare(ctx, ranks[i+1]); return nil })
 		}
-		err := g.Wait()
+		err := together(work...)
 		if ctx.Err() != nil && slices.ContainsFunc(l.rows, func(r *row) bool { return !r.settled() }) {
 			return errors.Join(l.canceled(ctx), err)
 		}
 		if err := errors.Join(err, moved); err != nil {
 			return err
 		}
-		if err := l.note(); err != nil {
-			return err
-		}
+		noting = l.noting()
 	}
 	return nil
+}
+
+// together does several things at the same time, each to its end, and gives all
+// that went wrong.
+func together(work ...func() error) error {
+	var g errgroup.Group
+	errs := make([]error, len(work))
+	for i, do := range work {
+		g.Go(func() error {
+			errs[i] = do()
+			return nil
+		})
+	}
+	g.Wait()
+	return errors.Join(errs...)
 }
 
 // compare looks again at the tags of a rank that are to be written. What
