@@ -56,7 +56,7 @@ func (j *job) parseNamedContext(address string) (builder.NamedContext, error) {
 	switch {
 	case kind == "target":
 		return builder.NamedContext{}, errdefs.New(errdefs.BadInput, "%q is a target of a bake file, and there is none here", rest).
-			WithHint("build bake files with hullwright bake")
+			WithHint("name a directory, an image or an address here")
 	case strings.HasPrefix(address, "docker-image://"):
 		ref := strings.TrimPrefix(address, "docker-image://")
 		if _, err := reference.ParseNormalizedNamed(ref); err != nil {

@@ -4,14 +4,20 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"flag"
 	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/hullwright/hullwright/internal/builder"
 	"github.com/hullwright/hullwright/internal/cli"
@@ -90,4 +96,82 @@ func planOf(t *testing.T, dir string, environ map[string]string, args ...string)
 		t.Fatalf("exit %d\n%s", code, &stderr)
 	}
 	return stdout.String()
+}
+
+// TestPlanCases walks testdata/plan: a command line, an environment and files,
+// and what --plan prints for them, or which faults are told.
+func TestPlanCases(t *testing.T) {
+	files, err := filepath.Glob("testdata/plan/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no cases: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+			archive, err := txtar.ParseFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := runPlanCase(t, archive)
+			if *update {
+				if err := os.WriteFile(file, txtar.Format(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if diff := cmp.Diff(string(txtar.Format(archive)), string(txtar.Format(got))); diff != "" {
+				t.Errorf("(-want +got), -update rewrites:\n%s", diff)
+			}
+		})
+	}
+}
+
+var update = flag.Bool("update", false, "rewrite golden files")
+
+// runPlanCase gives the case with what was printed now.
+func runPlanCase(t *testing.T, archive *txtar.Archive) *txtar.Archive {
+	dir := filepath.Join(t.TempDir(), "src")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	got := &txtar.Archive{Comment: archive.Comment}
+	environ := map[string]string{"PATH": os.Getenv("PATH"), "HOME": dir}
+	var args []string
+	for _, f := range archive.Files {
+		switch f.Name {
+		case "stdout", "stderr":
+			continue
+		case "args":
+			args = strings.Split(strings.TrimSuffix(string(f.Data), "\n"), "\n")
+		case "env":
+			for line := range strings.Lines(string(f.Data)) {
+				name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "=")
+				environ[name] = strings.ReplaceAll(value, `\n`, "\n")
+			}
+		default:
+			path := filepath.Join(dir, f.Name)
+			if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, f.Data, 0o644)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got.Files = append(got.Files, f)
+	}
+	var stdout, stderr bytes.Buffer
+	env := &cli.Env{Stdout: &stdout, Stderr: &stderr, Environ: environ, Dir: dir, Now: time.Now}
+	cli.Run(context.Background(), env, "hullwright", []cli.Verb{Verb()}, append([]string{"build-push", "--plan"}, args...))
+	for name, out := range map[string]*bytes.Buffer{"stdout": &stdout, "stderr": &stderr} {
+		if out.Len() > 0 {
+			data := bytes.ReplaceAll(out.Bytes(), []byte(dir), []byte("/src"))
+			got.Files = append(got.Files, txtar.File{Name: name, Data: layoutStore.ReplaceAll(data, []byte("STORE"))})
+		}
+	}
+	slices.SortStableFunc(got.Files, func(a, b txtar.File) int { return cmpOutput(a.Name) - cmpOutput(b.Name) })
+	return got
+}
+
+// layoutStore is the id of an OCI layout's store, which follows from its path.
+var layoutStore = regexp.MustCompile(`\b[0-9a-f]{24}\b`)
+
+// cmpOutput puts what was printed after what was given.
+func cmpOutput(name string) int {
+	return slices.Index([]string{"stdout", "stderr"}, name)
 }
