@@ -146,6 +146,25 @@ func TestActFailed(t *testing.T) {
 	gone(t, buildersIn(t, got.out, 2)...)
 }
 
+// TestActHostile builds a stranger's Dockerfile, whose steps are named as the
+// runner's commands and print more of them, one step as it fails. No output, no
+// mask and no path is theirs, and a secret's encoding is hidden.
+func TestActHostile(t *testing.T) {
+	payload, origin := recorded(t, "push-branch")
+	w := newWorkspace(t, "testdata/act", origin)
+	got := w.run(t, w.act(t, "push", payload, "workflows/hostile.yml")).ok(t)
+	if strings.Contains(got.out, "obeyed evergreen") {
+		t.Error("the runner masks nothing at all: the test shows nothing")
+	}
+	digest := w.digest(t, w.registry+"/hostile:main")
+	got.says(t,
+		"evergreen elements: ["+digest+"] and []", "the path is ours",
+		"Dockerfile:9", "the secret is ***, and c2VjcmV0 only is none",
+		"Success - Post hullwright/hullwright@v1",
+	)
+	gone(t, buildersIn(t, got.out, 2)...)
+}
+
 // TestActCanceled cancels builds. act kills the step at once, with all that it
 // started, and runs the clean-up steps: they alone remove the builder.
 func TestActCanceled(t *testing.T) {
