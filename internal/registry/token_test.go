@@ -99,12 +99,14 @@ func (b *briefly) serve(w http.ResponseWriter, r *http.Request, next http.Handle
 // A push that lasts longer than its tokens gets new ones.
 func TestTokensRunOut(t *testing.T) {
 	t.Parallel()
-	b := &briefly{lives: 300 * time.Millisecond}
+	b := &briefly{lives: 500 * time.Millisecond}
 	p := newPeer(t, &rule{action: func(w http.ResponseWriter, r *http.Request, next http.Handler) {
-		if r.Method == http.MethodPut {
-			time.Sleep(200 * time.Millisecond)
-		}
-		b.serve(w, r, next)
+		b.serve(w, r, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodPut {
+				time.Sleep(150 * time.Millisecond) // one after the other: the door lets in one at a time
+			}
+			next.ServeHTTP(w, r)
+		}))
 	}})
 	source := newPeer(t)
 	digest := source.seed("app", testIndex(t, "linux/amd64", "linux/arm64"))
