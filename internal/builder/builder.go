@@ -149,6 +149,9 @@ type VCS struct {
 type Cache struct {
 	Type  string            `json:"type"` // registry, inline, local, gha, s3 or azblob
 	Attrs map[string]string `json:"attrs,omitempty"`
+	// Extra is whether nobody wrote it: it is imported because another node may
+	// have exported it. That it is not there is no fault to show.
+	Extra bool `json:"extra,omitempty"`
 }
 
 // Annotation is an OCI annotation and the places of an index that it goes to.

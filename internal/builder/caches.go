@@ -14,7 +14,8 @@ import (
 func cacheImports(entries []Cache) []Cache {
 	out := make([]Cache, 0, len(entries))
 	for _, e := range entries {
-		out = append(out, Cache{Type: e.Type, Attrs: maps.Clone(e.Attrs)})
+		e.Attrs = maps.Clone(e.Attrs)
+		out = append(out, e)
 	}
 	return out
 }
@@ -67,6 +68,7 @@ func importsOf(entries []Cache, parts []part) []Cache {
 		out = append(out, e)
 		for _, p := range parts {
 			if own, ok := e.of(p); ok {
+				own.Extra = true
 				out = append(out, own)
 			}
 		}

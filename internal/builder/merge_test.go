@@ -129,3 +129,26 @@ func TestWhatIsDoneAgain(t *testing.T) {
 		}
 	}
 }
+
+// A cache that nobody named is not missed.
+func TestCalm(t *testing.T) {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	solve := Solve{CacheImports: []Cache{
+		{Type: "registry", Attrs: map[string]string{"ref": "host/app:cache"}},
+		{Type: "registry", Attrs: map[string]string{"ref": "host/app:cache-linux-arm64"}, Extra: true},
+	}}
+	for _, c := range []struct {
+		ref, fault string
+		shown      string
+	}{
+		{"host/app:cache", "host/app:cache: not found", "host/app:cache: not found"},
+		{"host/app:cache-linux-arm64", "host/app:cache-linux-arm64: not found", ""},
+		{"host/app:cache-linux-arm64", "401 Unauthorized", "401 Unauthorized"},
+	} {
+		st := &client.SolveStatus{Vertexes: []*client.Vertex{{Name: importingCache + c.ref, Error: c.fault, Completed: &at}}}
+		solve.calm(st)
+		if got := st.Vertexes[0].Error; got != c.shown || len(st.Logs) != 0 != (c.shown == "") {
+			t.Errorf("%s: %q with %d logs, want %q", c.ref, got, len(st.Logs), c.shown)
+		}
+	}
+}

@@ -193,6 +193,7 @@ func (s *solving) attempt(ctx context.Context, node *client.Client) (watch, erro
 	var relay errgroup.Group
 	relay.Go(func() error {
 		for st := range status { // which the solve closes in any case
+			s.plan.calm(st)
 			seen.see(st)
 			s.news <- st
 		}
@@ -243,6 +244,24 @@ func isBack(ctx context.Context, node *client.Client) bool {
 	}
 }
 
+// importingCache begins the name of the step that looks for a cache.
+const importingCache = "importing cache manifest from "
+
+// calm shows no error where a cache is not there that nobody named.
+func (s Solve) calm(st *client.SolveStatus) {
+	for _, v := range st.Vertexes {
+		extra := func(c Cache) bool {
+			return c.Extra && c.Type == "registry" && v.Name == importingCache+c.Attrs["ref"]
+		}
+		if strings.HasSuffix(v.Error, ": not found") && slices.ContainsFunc(s.CacheImports, extra) {
+			v.Error = ""
+			if v.Completed != nil {
+				st.Logs = append(st.Logs, &client.VertexLog{Vertex: v.Digest, Data: []byte("not there yet\n"), Timestamp: *v.Completed})
+			}
+		}
+	}
+}
+
 // watch is what an attempt has shown.
 type watch struct {
 	failed bool      // a step did
@@ -260,7 +279,7 @@ func (w *watch) see(st *client.SolveStatus) {
 		later(v.Completed)
 		// A cache that is not there fails no build, and what a daemon stops as it
 		// ends has not failed.
-		harmless := strings.HasPrefix(v.Name, "importing cache manifest from ") || strings.HasSuffix(v.Error, "context canceled")
+		harmless := strings.HasPrefix(v.Name, importingCache) || strings.HasSuffix(v.Error, "context canceled")
 		if v.Error != "" && !harmless {
 			w.failed = true
 		}
