@@ -76,7 +76,7 @@ func entriesOf(value any, standard string) (entries []string, list bool) {
 		return entries, true
 	}
 	text := fmt.Sprint(value)
-	if text == standard || text == "" {
+	if text == standard || standard == "" && reflect.ValueOf(value).IsZero() {
 		return nil, false
 	}
 	lines := strings.Split(text, "\n")

@@ -21,15 +21,20 @@ const (
 // text is one line of foreign text as it may be shown: no secret is in it, no
 // control and no override of direction, and it is not long.
 func (b Build) text(s string) string {
-	return clip(strings.Join(strings.Fields(b.block(s)), " "), lineCap)
+	return clip(strings.Join(strings.Fields(b.clean(s, 4*lineCap)), " "), lineCap)
 }
 
 // block is foreign text of several lines.
 func (b Build) block(s string) string {
+	return clip(strings.TrimRight(b.clean(s, 2*blockCap), "\n"), blockCap)
+}
+
+// clean hides secrets before anything is cut: a piece of one would not be known.
+func (b Build) clean(s string, n int) string {
 	if b.Hide != nil {
 		s = b.Hide(s)
 	}
-	return clip(strings.TrimRight(ci.Clean(s), "\n"), blockCap)
+	return ci.Clean(clip(s, n))
 }
 
 // clip is at most n bytes of s.
@@ -77,7 +82,13 @@ func took(d time.Duration) string {
 	}
 }
 
-func size(bytes int64) string { return units.CustomSize("%.3g %s", float64(bytes), 1000, decimals) }
+// size is a number of bytes as a person reads it: 3.4 MB.
+func size(bytes int64) string {
+	if bytes < 1000 {
+		return fmt.Sprintf("%d B", bytes)
+	}
+	return units.CustomSize("%.1f %s", float64(bytes), 1000, decimals)
+}
 
 var decimals = []string{"B", "kB", "MB", "GB", "TB", "PB"}
 

@@ -149,6 +149,80 @@ func TestMarkdownIsInert(t *testing.T) {
 	}
 }
 
+// No line of a summary is more than text, and its blocks end where they began.
+func TestSummaryIsInert(t *testing.T) {
+	for _, attack := range attacks {
+		md := hostile(t, attack).Markdown()
+		fence, folds := "", 0
+		for _, line := range strings.Split(md, "\n") {
+			switch {
+			case fence != "" && line != fence: // a block has any text
+			case fence == "" && strings.HasPrefix(line, "```"):
+				fence = strings.TrimRight(line, "yaml")
+			case fence != "":
+				fence = ""
+			case strings.HasPrefix(line, "<details>"):
+				folds++
+			case line == "</details>":
+				folds--
+			case strings.ContainsAny(strings.NewReplacer(
+				"<code>", "", "</code>", "", "</a>", "").Replace(line), "`[]<\x1b\u202e") && !strings.Contains(line, "<a href=\"https&#58;//"):
+				t.Errorf("%q is more than text: %s", attack, line)
+			}
+		}
+		if fence != "" {
+			t.Errorf("%q leaves a block open", attack)
+		}
+		if folds != 0 {
+			t.Errorf("%q leaves a fold open", attack)
+		}
+	}
+}
+
+// GitHub's runner drops a summary that is too large whole.
+func TestSummaryIsBounded(t *testing.T) {
+	b := hostile(t, strings.Repeat("<~>\n", 30_000))
+	for range 5 {
+		b.Summary.Steps = append(b.Summary.Steps, b.Summary.Steps...)
+		b.Tags = append(b.Tags, b.Tags...)
+		b.Summary.Warnings = append(b.Summary.Warnings, b.Summary.Warnings...)
+		b.Failures = append(b.Failures[:1:1], b.Failures...)
+	}
+	md := b.Markdown()
+	if len(md) > 1<<20 {
+		t.Errorf("%d bytes", len(md))
+	}
+	if !strings.Contains(md, "are not shown here") && !strings.Contains(md, "left out here") {
+		t.Error("nothing says that something is left out")
+	}
+}
+
+func TestTook(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		0: "0s", 1500 * time.Microsecond: "2ms", 999 * time.Millisecond: "999ms", time.Second: "1.0s", 59940 * time.Millisecond: "59.9s",
+		59960 * time.Millisecond: "1m00s", 91234 * time.Millisecond: "1m31s", time.Hour: "1h00m", 90*time.Minute + 40*time.Second: "1h31m",
+	} {
+		if got := took(d); got != want {
+			t.Errorf("took(%s) = %s, want %s", d, got, want)
+		}
+	}
+}
+
+func TestTicks(t *testing.T) {
+	for length, want := range map[time.Duration]string{
+		time.Millisecond: "0s", 900 * time.Millisecond: "0s 200ms 400ms 600ms 800ms", 88 * time.Second: "0s 20s 40s 1m 1m20s",
+		3 * time.Hour: "0s 1h 2h", 100 * 24 * time.Hour: "0s 480h 960h 1440h 1920h",
+	} {
+		var got []string
+		for _, tick := range (axis{length: length}).ticks() {
+			got = append(got, tick.Label)
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%s: %q, want %q", length, got, want)
+		}
+	}
+}
+
 func golden(t *testing.T, path string, got []byte) {
 	t.Helper()
 	if *update {

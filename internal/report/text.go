@@ -13,14 +13,13 @@ import (
 // their first letters.
 func (b Build) Text(w io.Writer) error {
 	v := b.view()
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	if v.Digest != "" {
-		// In a table of its own: it would push the columns of the rest apart.
-		fmt.Fprintf(tw, "index\t%s\n", v.Digest)
-		if err := tw.Flush(); err != nil {
+		// Outside of the table, whose columns it would push apart.
+		if _, err := fmt.Fprintf(w, "index  %s\n", v.Digest); err != nil {
 			return err
 		}
 	}
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, p := range v.Platforms {
 		if p.Digest != "" {
 			fmt.Fprintf(tw, "%s\t%s\t%s\n", p.Name, algorithm(p.Digest), p.Size)
@@ -28,15 +27,18 @@ func (b Build) Text(w io.Writer) error {
 	}
 	if v.Attested != "" {
 		count, types, _ := strings.Cut(v.Attested, ": ")
-		fmt.Fprintf(tw, "attested\t%s\n", strings.TrimSpace(types+" in "+count))
-	}
-	for _, t := range v.Tags {
-		fmt.Fprintf(tw, "%s\t%s\n", t.Name, t.result())
+		fmt.Fprintf(tw, "attested\t%s\n", strings.TrimPrefix(types+" in "+count, " in "))
 	}
 	for _, o := range v.Outputs {
 		fmt.Fprintf(tw, "output\t%s\n", o)
 	}
 	fmt.Fprintf(tw, "steps\t%d of %d cached\t%s\n", v.Cached, v.Steps, v.Took)
+	if err := tw.Flush(); err != nil { // tags have a table of their own
+		return err
+	}
+	for _, t := range v.Tags {
+		fmt.Fprintf(tw, "%s\t%s\n", t.Name, t.result())
+	}
 	return tw.Flush()
 }
 
