@@ -159,7 +159,7 @@ func TestActHostile(t *testing.T) {
 	digest := w.digest(t, w.registry+"/hostile:main")
 	got.says(t,
 		"evergreen elements: ["+digest+"] and []", "the path is ours",
-		"Dockerfile:9", "the secret is ***, and c2VjcmV0 only is none",
+		"Dockerfile:9", "the secret is ***, and c2VjcmV0 alone is no secret",
 		"Success - Post hullwright/hullwright@v1",
 	)
 	gone(t, buildersIn(t, got.out, 2)...)
