@@ -142,15 +142,16 @@ func (in Instruction) Works() bool { return !strings.HasPrefix(in.Text, "FROM ")
 // built on amd64 for arm64, it is linux/arm64.
 func target(word string) string {
 	on, to, cross := strings.Cut(word, "->")
-	switch {
-	case !cross:
+	if !cross {
 		return on
-	case strings.Count(to, "/") > 0 && !strings.HasPrefix(to, "arm/"):
-		return to
-	default:
-		os, _, _ := strings.Cut(on, "/")
-		return os + "/" + to
 	}
+	// Of another operating system it is named whole.
+	switch os, _, _ := strings.Cut(to, "/"); os {
+	case "linux", "windows", "freebsd", "darwin", "wasip1", "wasi", "js":
+		return to
+	}
+	os, _, _ := strings.Cut(on, "/")
+	return os + "/" + to
 }
 
 // record folds what the stream says of a vertex into its step.
