@@ -83,7 +83,8 @@ func TestReleaseFaults(t *testing.T) {
 		err     string // none is success
 		kind    errdefs.Kind
 		row     string // "1.2.3:written" unless given
-		tries   int    // PUTs
+		hint    string
+		tries   int // PUTs
 		atLeast time.Duration
 		atMost  time.Duration
 	}{
@@ -109,7 +110,17 @@ func TestReleaseFaults(t *testing.T) {
 		{name: "denied", rules: []*rule{{method: put, action: status(403, `{"errors":[{"code":"DENIED","message":"no write here"}]}`)}},
 			err: "DENIED: no write here (asked for repository:app:pull,push)", kind: errdefs.Denied, row: "1.2.3:failed", tries: 1},
 		{name: "unsupported", rules: []*rule{{method: put, action: status(415, `{"errors":[{"code":"UNSUPPORTED","message":"no index"}]}`)}},
-			err: "415 Unsupported Media Type: UNSUPPORTED: no index", kind: errdefs.Environment, row: "1.2.3:failed", tries: 1},
+			err: "415 Unsupported Media Type: UNSUPPORTED: no index", kind: errdefs.Environment, row: "1.2.3:failed", hint: "oci-mediatypes=false", tries: 1},
+		{name: "OCI index refused", rules: []*rule{{method: put, action: status(400, `{"errors":[{"code":"MANIFEST_INVALID","message":"manifest invalid"}]}`)}},
+			err: "MANIFEST_INVALID", kind: errdefs.Environment, row: "1.2.3:failed", hint: "oci-mediatypes=false", tries: 1},
+		{name: "no such repository", rules: []*rule{{method: put, action: status(404, `{"errors":[{"code":"NAME_UNKNOWN","message":"the repository does not exist"}]}`)}},
+			err: "not found: NAME_UNKNOWN", kind: errdefs.Environment, row: "1.2.3:failed", hint: "may want it made, or its project, before the first push", tries: 1},
+		{name: "too many levels", rules: []*rule{{method: put, action: status(400, `{"errors":[{"code":"NAME_INVALID","message":"invalid repository name"}]}`)}},
+			err: "NAME_INVALID", kind: errdefs.Environment, row: "1.2.3:failed", hint: "only so many levels", tries: 1},
+		{name: "blob unknown", rules: []*rule{{method: put, action: status(400, `{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN"}]}`)}},
+			err: "MANIFEST_BLOB_UNKNOWN", kind: errdefs.Environment, row: "1.2.3:failed", hint: "run again", tries: 1},
+		{name: "manifest that drips", rules: []*rule{{method: "GET", path: "manifests", count: 1, action: drip}}, retry: Retry{Stall: 200 * time.Millisecond}, tries: 1, atLeast: 200 * time.Millisecond},
+		{name: "HEAD 200 without length and digest", rules: []*rule{{method: "HEAD", path: "manifests", action: status(200, "")}}, tries: 1},
 		{name: "immutable", rules: []*rule{{method: put, action: status(400, `{"errors":[{"code":"TAG_INVALID","message":"the repository is immutable"}]}`)}},
 			err: "immutable", kind: errdefs.Environment, row: "1.2.3:failed", tries: 1},
 		{name: "HEAD is not allowed", rules: []*rule{{method: "HEAD", action: status(405, "")}}, tries: 1},
@@ -150,6 +161,9 @@ func TestReleaseFaults(t *testing.T) {
 			}
 			if tt.err == "" && p.has(tag) != digest.String() {
 				t.Errorf("tag has %q", p.has(tag))
+			}
+			if hints := strings.Join(errdefs.Hints(err), " "); !strings.Contains(hints, tt.hint) {
+				t.Errorf("hints %q do not say %q", hints, tt.hint)
 			}
 			if got := len(p.requests("^PUT")); tt.tries != 0 && got != tt.tries {
 				t.Errorf("%d PUTs, want %d", got, tt.tries)

@@ -1,7 +1,10 @@
 package registry
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"testing"
 )
@@ -28,5 +31,34 @@ func TestTransportProxy(t *testing.T) {
 		if got := fmt.Sprint(proxy); err != nil || got != tt.want {
 			t.Errorf("proxy for %s under %v: %s, %v; want %s", tt.url, tt.environ, got, err, tt.want)
 		}
+	}
+}
+
+// A proxy that is dead stands in the way, unless the registry needs none.
+func TestDeadProxy(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	for _, tt := range []struct{ noProxy, err string }{
+		{"registry.test", ""},
+		{"", "proxyconnect tcp: dial tcp 127.0.0.1:1: connect: connection refused"},
+	} {
+		transport := Transport(map[string]string{"HTTP_PROXY": "http://127.0.0.1:1", "HTTPS_PROXY": "http://127.0.0.1:1", "NO_PROXY": tt.noProxy})
+		t.Cleanup(transport.CloseIdleConnections)
+		dial := transport.DialContext
+		transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+			if address == "registry.test:5000" {
+				address = p.host()
+			}
+			return dial(ctx, network, address)
+		}
+		_, err := newClient(t, WithTransport(transport), WithInsecure("registry.test:5000")).
+			Resolve(deadline(t), mustRepo(t, "registry.test:5000/app").Tag("none"))
+		if tt.err == "" {
+			if !errors.Is(err, ErrNotFound) { // it answered
+				t.Errorf("error %v", err)
+			}
+			continue
+		}
+		checkError(t, err, tt.err)
 	}
 }
