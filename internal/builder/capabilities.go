@@ -3,6 +3,8 @@ package builder
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/moby/buildkit/client"
@@ -31,17 +33,19 @@ func needs(solve Solve) []need {
 			list = append(list, n)
 		}
 	}
-	for input, caches := range map[string][]Cache{"cache-from": solve.CacheImports, "cache-to": solve.CacheExports} {
+	addCaches := func(input string, caches []Cache) {
 		for _, c := range caches {
 			if capability, since := cacheCapability(c.Type); since != "" {
 				add(need{capability, input, "cache of type " + c.Type, since})
 			}
 		}
 	}
+	addCaches("cache-from", solve.CacheImports)
+	addCaches("cache-to", solve.CacheExports)
 	if len(solve.Exports) > 1 {
 		add(need{pb.CapMultipleExporters, "outputs", "more than one output or repository", "0.13"})
 	}
-	for k := range solve.FrontendAttrs {
+	for _, k := range slices.Sorted(maps.Keys(solve.FrontendAttrs)) {
 		if kind, ok := strings.CutPrefix(k, "attest:"); ok {
 			input := kind
 			if kind != "provenance" && kind != "sbom" {

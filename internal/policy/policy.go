@@ -62,7 +62,8 @@ type Options struct {
 	ContextURL string
 	// Default adds docker's own policy for its own images.
 	Default bool
-	// ConfigDir is buildx's, for the keys that signatures are verified with.
+	// ConfigDir is buildx's, for the keys that signatures are verified with; a
+	// policy that wants signatures fails without.
 	ConfigDir string
 }
 
@@ -156,7 +157,10 @@ func (r *Rules) Enforce(ctx context.Context, platform *ocispecs.Platform) (Enfor
 	var e Enforcement
 	var checks []policysession.PolicyCallback
 	env := r.env()
-	verifier := buildx.SignatureVerifier(confutil.NewConfig(nil, confutil.WithDir(r.opt.ConfigDir)))
+	var verifier buildx.PolicyVerifierProvider
+	if r.opt.ConfigDir != "" {
+		verifier = buildx.SignatureVerifier(confutil.NewConfig(nil, confutil.WithDir(r.opt.ConfigDir)))
+	}
 	for _, s := range r.sets {
 		p := buildx.NewPolicy(buildx.Opt{
 			Files: s.files, Env: env, Log: r.log, FS: s.root,
