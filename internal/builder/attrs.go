@@ -2,6 +2,7 @@ package builder
 
 import (
 	"maps"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -110,6 +111,12 @@ func vcsAttrs(req Request) map[string]string {
 	}
 	if req.VCS.Revision != "" {
 		attrs["vcs:revision"] = req.VCS.Revision
+	}
+	for name, dir := range localMounts(req) {
+		rel, err := filepath.Rel(req.VCS.Root, dir)
+		if req.VCS.Root != "" && err == nil && filepath.IsLocal(rel) {
+			attrs["vcs:localdir:"+name] = rel
+		}
 	}
 	return attrs
 }

@@ -141,8 +141,9 @@ type Call struct {
 
 // VCS is the revision that a local context was checked out from.
 type VCS struct {
-	Source   string // https address without credentials
+	Source   string // address without credentials
 	Revision string // commit
+	Root     string // absolute path of the checkout; empty where the context is in none
 }
 
 // Cache is one place to import build cache from or export it to.

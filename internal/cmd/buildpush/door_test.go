@@ -27,18 +27,6 @@ func records(t testing.TB, text string) input.Records {
 	return o.Cache
 }
 
-// keptRecords are those of an input whose quotes belong to its entries.
-func keptRecords(t testing.TB, text string) input.Records {
-	t.Helper()
-	var o struct {
-		Outputs input.Records `env:"OUTPUTS" quotes:"keep" help:"Outputs."`
-	}
-	if err := input.Bind(&o, map[string]string{"INPUT_OUTPUTS": text}, nil); err != nil {
-		t.Fatal(err)
-	}
-	return o.Outputs
-}
-
 // contextDir is a directory with a Dockerfile.
 func contextDir(t testing.TB) string {
 	t.Helper()

@@ -56,6 +56,7 @@ type Options struct {
 	CompatibilityVersion  int           `env:"COMPATIBILITY-VERSION" envDefault:"0" help:"Write the image's bytes as an older BuildKit does: 10 is 0.13, 20 is 0.15, 30 is 0.31; 0 is the builder's own way."`
 	GitLabels             string        `env:"GIT-LABELS" also:"BUILDX_GIT_LABELS" bare:"true" placeholder:"BOOL" help:"Label the image with the revision, the repository and the Dockerfile's path, where the context is a checkout."`
 	GitInfo               bool          `env:"GIT-INFO" also:"BUILDX_GIT_INFO" envDefault:"true" help:"Record repository and revision of a context that is a checkout in its provenance."`
+	GitCheckDirty         bool          `env:"GIT-CHECK-DIRTY" also:"BUILDX_GIT_CHECK_DIRTY" envDefault:"false" help:"Let that revision end in -dirty where the checkout has changes."`
 
 	Network      string        `group:"how steps run" env:"NETWORK" help:"Network of RUN steps: default, none or host; host is an entitlement too."`
 	AddHosts     input.Words   `env:"ADD-HOSTS" help:"Names that steps can resolve, host:ip or host=ip."`

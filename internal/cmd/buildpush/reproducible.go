@@ -57,7 +57,7 @@ func (j *job) epoch(ctx context.Context) (int64, error) {
 	if t, known := j.event.CommitTimeAt(j.event.SHA); known && !t.IsZero() {
 		return t.Unix(), nil
 	}
-	if t, err := ci.CommitTime(ctx, j.host4git(), j.event.SHA); err == nil {
+	if t, err := ci.CommitTime(ctx, j.gitHost(), j.event.SHA); err == nil {
 		return t.Unix(), nil
 	}
 	if d, ok := j.env.CI.(ci.Describer); ok && j.options.token() != "" {
@@ -69,7 +69,8 @@ func (j *job) epoch(ctx context.Context) (int64, error) {
 		WithHint("set SOURCE_DATE_EPOCH to seconds since 1970, or check the repository out before")
 }
 
-func (j *job) host4git() ci.Host {
+// gitHost is where git is asked.
+func (j *job) gitHost() ci.Host {
 	e := j.env
 	return ci.Host{Environ: e.Environ, Stdout: e.Stdout, Stderr: e.Stderr, Dir: e.Dir, Now: e.Now}
 }

@@ -1,6 +1,8 @@
 package buildpush
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -34,18 +36,31 @@ func TestReproducibleAttestationsWarn(t *testing.T) {
 	wantFault(t, err, `input "provenance"`)
 }
 
-func TestGitLabels(t *testing.T) {
+// A checkout speaks for itself, whatever the event says.
+func TestSourceOfContext(t *testing.T) {
 	repo := repository(t)
 	j, _, err := door(t, repo, github(), "--git-labels", "--labels", "org.opencontainers.image.source=mine", ".")
 	if err != nil {
 		t.Fatal(err)
 	}
 	l := j.request.Labels
-	if l["org.opencontainers.image.revision"] != github()["GITHUB_SHA"] || l["com.docker.image.source.entrypoint"] != "Dockerfile" || l["org.opencontainers.image.source"] != "mine" {
-		t.Errorf("%v", l)
+	if r := l["org.opencontainers.image.revision"]; len(r) != 40 || r == github()["GITHUB_SHA"] || r != j.request.VCS.Revision {
+		t.Errorf("labels %v, VCS %+v", l, j.request.VCS)
 	}
-	if j, _, err = door(t, repo, map[string]string{"BUILDX_GIT_LABELS": "full", "BUILDX_GIT_INFO": "false"}, "."); err != nil ||
-		j.request.Labels["com.docker.image.source.entrypoint"] == "" || j.request.VCS.Revision != "" {
+	if l["com.docker.image.source.entrypoint"] != "Dockerfile" || l["org.opencontainers.image.source"] != "mine" || j.request.VCS.Root != repo {
+		t.Errorf("labels %v, VCS %+v", l, j.request.VCS)
+	}
+	if err := os.WriteFile(filepath.Join(repo, "new"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if j, _, err = door(t, repo, github(), "--git-check-dirty", "."); err != nil || !strings.HasSuffix(j.request.VCS.Revision, "-dirty") {
+		t.Errorf("%+v, %v", j.request.VCS, err)
+	}
+	j, _, err = door(t, repo, map[string]string{"BUILDX_GIT_LABELS": "full", "BUILDX_GIT_INFO": "false"}, ".")
+	if err != nil || j.request.Labels["com.docker.image.source.entrypoint"] == "" || j.request.VCS.Revision != "" {
 		t.Errorf("%v, %+v", err, j.request)
+	}
+	if j, _, err = door(t, contextDir(t), github(), "."); err != nil || j.request.VCS.Revision != github()["GITHUB_SHA"] || j.request.VCS.Root != "" {
+		t.Errorf("without a checkout the event does not count: %+v, %v", j.request.VCS, err)
 	}
 }

@@ -8,36 +8,59 @@ import (
 	"strings"
 
 	"github.com/hullwright/hullwright/internal/builder"
+	"github.com/hullwright/hullwright/internal/ci"
 	"github.com/hullwright/hullwright/internal/errdefs"
 )
 
 // describeSource says which revision a local context is, in the provenance and,
-// on request, in labels.
-func (j *job) describeSource(context.Context) error {
+// on request, in labels. A checkout speaks for itself; of a directory that is
+// none any more, as in an image of the sources, the event tells.
+func (j *job) describeSource(ctx context.Context) error {
 	r := &j.request
-	if r.Context.Dir == "" {
-		return nil // of a git context BuildKit knows it
+	labels, err := parseGitLabels(j.options.GitLabels)
+	if err != nil || r.Context.Dir == "" || !labels && !j.options.GitInfo {
+		return err // of a git context BuildKit knows it
+	}
+	vcs := builder.VCS{Source: j.event.Repository.URL, Revision: j.event.SHA}
+	host := j.gitHost()
+	host.Dir = r.Context.Dir
+	if checkout, err := ci.ReadCheckout(ctx, host); err == nil {
+		vcs = builder.VCS{Source: checkout.Remote, Revision: checkout.SHA, Root: checkoutRoot(r.Context.Dir)}
+		if j.options.GitCheckDirty && ci.IsDirty(ctx, host) {
+			vcs.Revision += "-dirty"
+		}
 	}
 	if j.options.GitInfo {
-		r.VCS = builder.VCS{Source: j.event.Repository.URL, Revision: j.event.SHA}
+		r.VCS = vcs
 	}
-	labels, err := parseGitLabels(j.options.GitLabels)
-	if err != nil || !labels {
-		return err
+	if labels {
+		j.labelSource(vcs)
+	}
+	return nil
+}
+
+// labelSource adds the labels that are not given.
+func (j *job) labelSource(vcs builder.VCS) {
+	r := &j.request
+	dockerfile := ""
+	if vcs.Root != "" && r.Context.DockerfileDir != "" {
+		path := filepath.Join(r.Context.DockerfileDir, r.Context.Dockerfile)
+		if rel, err := filepath.Rel(vcs.Root, path); err == nil && filepath.IsLocal(rel) {
+			dockerfile = filepath.ToSlash(rel)
+		}
 	}
 	if r.Labels == nil {
 		r.Labels = map[string]string{}
 	}
 	for key, value := range map[string]string{
-		"org.opencontainers.image.revision":  j.event.SHA,
-		"org.opencontainers.image.source":    j.event.Repository.URL,
-		"com.docker.image.source.entrypoint": pathInCheckout(r.Context.DockerfileDir, r.Context.Dockerfile),
+		"org.opencontainers.image.revision":  vcs.Revision,
+		"org.opencontainers.image.source":    vcs.Source,
+		"com.docker.image.source.entrypoint": dockerfile,
 	} {
 		if value != "" && r.Labels[key] == "" {
 			r.Labels[key] = value
 		}
 	}
-	return nil
 }
 
 // parseGitLabels reads a boolean; full is what docker buildx called true before.
@@ -52,19 +75,12 @@ func parseGitLabels(text string) (bool, error) {
 	return on, nil
 }
 
-// pathInCheckout is a file's path in the checkout that holds its directory, with
-// slashes; empty where none does.
-func pathInCheckout(dir, file string) string {
-	if dir == "" {
-		return ""
-	}
+// checkoutRoot is the directory of the checkout that dir lies in, as dir's own
+// path has it.
+func checkoutRoot(dir string) string {
 	for root := dir; ; root = filepath.Dir(root) {
 		if _, err := os.Lstat(filepath.Join(root, ".git")); err == nil {
-			rel, err := filepath.Rel(root, filepath.Join(dir, file))
-			if err != nil {
-				return ""
-			}
-			return filepath.ToSlash(rel)
+			return root
 		}
 		if root == filepath.Dir(root) {
 			return ""
