@@ -152,7 +152,9 @@ func parseCache(r input.Record, exports bool, dir string, environ map[string]str
 	for _, f := range r.Fields {
 		switch f.Key {
 		case "":
-			return c, fmt.Errorf("expected key=value, found %q", f.Value)
+			// It may be the rest of a secret that has a comma: it is not repeated.
+			return c, errdefs.New(errdefs.BadInput, "a field is no key=value").
+				WithHint(`a value with a comma is quoted with its key: "type=...,""key=a,b"""`)
 		case "type":
 			c.Type = f.Value
 		default:

@@ -34,6 +34,7 @@ func TestParseCaches(t *testing.T) {
 		{name: "s3 from the environment", text: "type=s3,bucket=b", want: []builder.Cache{{Type: "s3", Attrs: map[string]string{"bucket": "b", "region": "eu-1"}}}},
 		{name: "azblob from the environment", text: "type=azblob", want: []builder.Cache{{Type: "azblob", Attrs: map[string]string{"account_url": "https://a.example", "container": "c"}}}},
 		{name: "azblob's own", text: "type=azblob,account_url=https://b.example,container=d", want: []builder.Cache{{Type: "azblob", Attrs: map[string]string{"account_url": "https://b.example", "container": "d"}}}},
+		{name: "a secret with a comma", text: "type=azblob,secret_access_key=abc,def", fault: "a field is no key=value"},
 		{name: "no bucket", text: "type=s3", fault: "type=s3 needs bucket"},
 		{name: "an export's key in an import", text: "type=gha,mode=max", fault: `type=gha has no key "mode"`},
 		{name: "no dest", text: "type=local,mode=max", exports: true, fault: "type=local needs dest"},
@@ -59,6 +60,9 @@ func TestParseCaches(t *testing.T) {
 			}
 			if err == nil || !strings.Contains(err.Error(), c.fault) || errdefs.KindOf(err) != errdefs.BadInput {
 				t.Fatalf("%v, want bad input with %q", err, c.fault)
+			}
+			if strings.Contains(err.Error(), "def") {
+				t.Errorf("a secret is repeated: %v", err)
 			}
 			if c.hint != "" && !strings.Contains(strings.Join(errdefs.Hints(err), "\n"), c.hint) {
 				t.Errorf("hints %q, want %q", errdefs.Hints(err), c.hint)

@@ -30,11 +30,21 @@ func defaultContext(e ci.Event, prHead bool) string {
 
 // defaultContextForm is how inputs name the default context; docker's action
 // has it as a Handlebars expression, which may hold blanks.
-var defaultContextForm = regexp.MustCompile(`\{\{\s*defaultContext\s*\}\}`)
+var defaultContextForm = regexp.MustCompile(`\{\{\s*defaultContext\s*\}\}(:?)`)
 
-// fillContext puts the default context in where an address names it.
+// fillContext puts the default context in where an address names it. What
+// follows a colon is a directory in it, also where it is one itself.
 func (j *job) fillContext(address string) string {
-	return defaultContextForm.ReplaceAllLiteralString(address, defaultContext(j.event, j.options.ContextPRHead))
+	context := defaultContext(j.event, j.options.ContextPRHead)
+	return defaultContextForm.ReplaceAllStringFunc(address, func(named string) string {
+		switch {
+		case !strings.HasSuffix(named, ":"):
+			return context
+		case context == ".":
+			return "./"
+		}
+		return context + ":"
+	})
 }
 
 // parseContext finds the build context and its Dockerfile.

@@ -44,6 +44,7 @@ func TestParseContext(t *testing.T) {
 		{name: "git with a Dockerfile of ours", context: "https://g.example/a.git", file: dir + "/Dockerfile",
 			want: builder.BuildContext{URL: "https://g.example/a.git", DockerfileDir: dir, Dockerfile: "Dockerfile"}},
 		{name: "defaultContext as Handlebars has it", context: "{{ defaultContext }}:app", event: github, want: builder.BuildContext{URL: "https://github.com/o/r.git#0a1b:app", Dockerfile: "Dockerfile"}},
+		{name: "a directory of the default context off GitHub", context: "{{defaultContext}}:sub", want: builder.BuildContext{Dir: dir + "/sub", DockerfileDir: dir + "/sub", Dockerfile: "dockerfile"}},
 		{name: "git in query form", context: "https://g.example/a.git?ref=main&subdir=app&checksum=0a1b", want: builder.BuildContext{URL: "https://g.example/a.git?ref=main&subdir=app&checksum=0a1b", Dockerfile: "Dockerfile"}},
 		{name: "a tar by http", context: "https://h.example/app.tar.gz", file: "sub/Dockerfile", want: builder.BuildContext{URL: "https://h.example/app.tar.gz", Dockerfile: "sub/Dockerfile"}},
 		{name: "standard input", context: "-", want: builder.BuildContext{Stdin: true, Dockerfile: "Dockerfile"}},

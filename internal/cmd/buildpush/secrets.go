@@ -18,6 +18,7 @@ func (j *job) parseSecrets(context.Context) (err error) {
 	for _, value := range j.request.Secrets {
 		j.hide(string(value))
 	}
+	j.hide(j.options.token())
 	return err
 }
 
@@ -98,7 +99,6 @@ func (j *job) authorizeGit(context.Context) error {
 		}
 	}
 	j.request.Secrets["GIT_AUTH_TOKEN."+host] = []byte(j.options.token())
-	j.hide(j.options.token())
 	return nil
 }
 
