@@ -1,8 +1,12 @@
 package buildpush
 
 import (
+	"bytes"
+	"os"
 	"strings"
 	"testing"
+
+	"github.com/hullwright/hullwright/internal/ci"
 )
 
 // The request of a fork is built, and what it could write with is taken away.
@@ -25,5 +29,38 @@ func TestDistrust(t *testing.T) {
 	wantFault(t, err, `input "ssh": request 7 comes from a fork`)
 	if _, _, err = door(t, dir, environ, "--ssh", "default", "--allow-untrusted", "."); err != nil {
 		t.Error(err)
+	}
+}
+
+// On pull_request_target a job has the repository's secrets, and may have
+// checked out what a stranger wrote.
+func TestDistrustOfHead(t *testing.T) {
+	repo := repository(t)
+	checkout, err := ci.ReadCheckout(t.Context(), ci.Host{Dir: repo, Environ: map[string]string{"PATH": os.Getenv("PATH")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	environ := fork(t)
+	environ["GITHUB_EVENT_NAME"], environ["GITHUB_REF"] = "pull_request_target", "refs/heads/main"
+	environ["INPUT_SECRETS"] = "npm=hunter2-npm"
+	if _, _, err := door(t, repo, environ, "."); err != nil {
+		t.Errorf("the base's checkout is refused: %v", err)
+	}
+	payload, err := os.ReadFile(environ["GITHUB_EVENT_PATH"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	payload = bytes.Replace(payload, []byte("b60c1904a1ce19322e91ac35af1ab07466440c37"), []byte(checkout.SHA), 1)
+	if err := os.WriteFile(environ["GITHUB_EVENT_PATH"], payload, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = door(t, repo, environ, ".")
+	wantFault(t, err, `input "secrets": request 7 comes from a fork, and on pull_request_target`)
+	if _, _, err := door(t, repo, environ, "--allow-untrusted", "."); err != nil {
+		t.Error(err)
+	}
+	delete(environ, "INPUT_SECRETS")
+	if _, _, err := door(t, repo, environ, "."); err != nil {
+		t.Errorf("a build without secrets is refused: %v", err)
 	}
 }

@@ -80,7 +80,7 @@ type Options struct {
 
 	State          string `env:"STATE" placeholder:"FILE" help:"File that says what this run made and which tags it wrote, while it runs and where it did not end well."`
 	Plan           bool   `group:"the run" env:"PLAN" envDefault:"false" help:"Print what would be done as JSON, and do nothing."`
-	AllowUntrusted bool   `env:"ALLOW-UNTRUSTED" envDefault:"false" help:"Push, export cache and forward ssh agents for the request of a fork too."`
+	AllowUntrusted bool   `env:"ALLOW-UNTRUSTED" envDefault:"false" help:"Push, export cache, forward ssh agents and, on pull_request_target, give secrets for the request of a fork too."`
 	ContextPRHead  bool   `env:"CONTEXT-PR-HEAD" also:"DOCKER_DEFAULT_GIT_CONTEXT_PR_HEAD_REF" envDefault:"false" help:"Where the context is the event's commit, take that of a pull request's author, not the trial merge."`
 	cli.Common
 }
