@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -36,6 +35,9 @@ func (in *inputs) applyPolicies(ctx context.Context, node *client.Client, r *req
 	if !on {
 		return nil
 	}
+	news := &policyNews{tell: r.tell}
+	r.finish = append(r.finish, news.end)
+	opt.Log = news.log
 	rules, err := policy.Load(ctx, node, r.opt.Session, opt)
 	if err != nil {
 		return policyFault(ctx, err)
@@ -93,7 +95,7 @@ func (in *inputs) policyOptions(r *request, solve Solve) (opt policy.Options, on
 		if p.Strict != nil {
 			strict = *p.Strict
 		}
-		opt.Given = append(opt.Given, policy.Given{Files: p.Files, Reset: p.Reset})
+		opt.Given = append(opt.Given, policy.Given{Files: p.Files, Reset: p.Reset, LogLevel: p.LogLevel})
 	}
 	return opt, true, strict
 }
@@ -196,9 +198,6 @@ func (r *request) denied(err error) error {
 	fault := errdefs.New(errdefs.Denied, "%s", text)
 	if r.rules == nil {
 		return fault.WithHint("the source policy of %s forbids this source", sourcePolicyVariable)
-	}
-	if said := r.rules.Said(); len(said) > 0 {
-		fault.Err = fmt.Errorf("%w\nthe policy's last lines:\n  %s", fault.Err, strings.Join(said, "\n  "))
 	}
 	return fault.WithHint("%s decides which sources this build may use", strings.Join(r.rules.Names(), ", "))
 }

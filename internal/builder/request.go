@@ -21,16 +21,19 @@ type request struct {
 	opt     client.SolveOpt
 	call    string   // what the frontend is asked instead; empty builds
 	outputs []output // files and loads that the build writes
+	tell    func(*client.SolveStatus)
 	rules   *policy.Rules
 	able    *apicaps.CapSet // what the daemon is able to do, once it was asked
 	finish  []func(error)
 }
 
 // prepare opens what a solve needs of this machine, and asks the daemon at node
-// whether it is able to do it. The caller ends the request.
-func (in *inputs) prepare(ctx context.Context, node *client.Client, solve Solve) (_ *request, err error) {
+// whether it is able to do it. The caller ends the request; until then tell gets
+// what is to be shown besides what the daemon says.
+func (in *inputs) prepare(ctx context.Context, node *client.Client, solve Solve, tell func(*client.SolveStatus)) (_ *request, err error) {
 	r := &request{
 		call: solve.Call,
+		tell: tell,
 		opt: client.SolveOpt{
 			Ref:                  identity.NewID(),
 			Frontend:             solve.Frontend,

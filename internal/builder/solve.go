@@ -184,7 +184,7 @@ func (s *solving) do(ctx context.Context, nodes func(name string) (*client.Clien
 // attempt solves once.
 func (s *solving) attempt(ctx context.Context, node *client.Client) (watch, error) {
 	var seen watch
-	r, err := s.in.prepare(ctx, node, s.plan)
+	r, err := s.in.prepare(ctx, node, s.plan, func(st *client.SolveStatus) { s.news <- st })
 	if err != nil {
 		return seen, err
 	}

@@ -15,7 +15,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 
 	buildx "github.com/docker/buildx/policy"
 	"github.com/docker/buildx/util/confutil"
@@ -27,17 +26,16 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-const (
-	// maxSize is the longest policy that is read, in bytes.
-	maxSize = 1 << 20
-	// maxSaid is how many of the last lines that policies printed are kept.
-	maxSaid = 20
-)
+// maxSize is the longest policy that is read, in bytes.
+const maxSize = 1 << 20
 
 // Given is one set of policies that a person asked for.
 type Given struct {
-	Files []string // absolute paths; those of one set are evaluated as one
-	Reset bool     // sets before this one, and the Dockerfile's own, are not in force
+	// Files are absolute paths; those of one set are evaluated as one. Without
+	// any, what else is given is about the set before.
+	Files    []string
+	Reset    bool   // sets before this one, and the Dockerfile's own, are not in force
+	LogLevel string // as logrus names them; empty is info
 }
 
 // Build is what policies are told of the build.
@@ -62,6 +60,8 @@ type Options struct {
 	ContextURL string
 	// Default adds docker's own policy for its own images.
 	Default bool
+	// Log receives what policies print and decide, a line at a time; nil is nobody.
+	Log func(line string)
 	// ConfigDir is buildx's, for the keys that signatures are verified with; a
 	// policy that wants signatures fails without.
 	ConfigDir string
@@ -72,15 +72,13 @@ type Rules struct {
 	sets     []set
 	opt      Options
 	resolver *sourcemeta.Resolver
-
-	mu   sync.Mutex
-	said []string
 }
 
 // set are policies that are evaluated as one.
 type set struct {
 	files   []buildx.File
 	root    func() (fs.StatFS, func() error, error)
+	level   logrus.Level // that is shown
 	builtin bool
 }
 
@@ -101,17 +99,9 @@ func Load(ctx context.Context, node *client.Client, attachables []session.Attach
 	}
 	r.sets = own
 	for _, g := range opt.Given {
-		if g.Reset {
-			r.sets = nil
-		}
-		if len(g.Files) == 0 {
-			continue
-		}
-		s, err := r.given(g)
-		if err != nil {
+		if err := r.add(g); err != nil {
 			return nil, err
 		}
-		r.sets = append(r.sets, s)
 	}
 	if opt.Default {
 		builtin := set{files: []buildx.File{{Filename: buildx.DefaultPolicyFilename, Data: buildx.DefaultPolicyData()}}, builtin: true}
@@ -121,6 +111,25 @@ func Load(ctx context.Context, node *client.Client, attachables []session.Attach
 		return nil, r.Close()
 	}
 	return r, nil
+}
+
+func (r *Rules) add(g Given) error {
+	if g.Reset {
+		r.sets = nil
+	}
+	if len(g.Files) > 0 {
+		s, err := r.given(g)
+		if err != nil {
+			return err
+		}
+		r.sets = append(r.sets, s)
+	}
+	if g.LogLevel == "" || len(r.sets) == 0 {
+		return nil
+	}
+	level, err := logrus.ParseLevel(g.LogLevel)
+	r.sets[len(r.sets)-1].level = level
+	return err
 }
 
 // Close ends what the rules hold open on the daemon.
@@ -135,13 +144,6 @@ func (r *Rules) Names() []string {
 		}
 	}
 	return names
-}
-
-// Said are the last lines that the policies printed and decided.
-func (r *Rules) Said() []string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.said
 }
 
 // Enforcement is what a solve needs for its rules to hold.
@@ -163,7 +165,7 @@ func (r *Rules) Enforce(ctx context.Context, platform *ocispecs.Platform) (Enfor
 	}
 	for _, s := range r.sets {
 		p := buildx.NewPolicy(buildx.Opt{
-			Files: s.files, Env: env, Log: r.log, FS: s.root,
+			Files: s.files, Env: env, Log: r.log(s.level), FS: s.root,
 			VerifierProvider: verifier, DefaultPlatform: platform, SourceResolver: r.resolver,
 		})
 		if !s.builtin {
@@ -190,15 +192,13 @@ func (r *Rules) env() buildx.Env {
 	return env
 }
 
-func (r *Rules) log(level logrus.Level, line string) {
-	if level > logrus.InfoLevel {
-		return
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.said = append(r.said, strings.TrimRight(line, "\n"))
-	if len(r.said) > maxSaid {
-		r.said = r.said[1:]
+// log shows what a set says at its level.
+func (r *Rules) log(shown logrus.Level) func(logrus.Level, string) {
+	return func(level logrus.Level, line string) {
+		if level > shown || r.opt.Log == nil {
+			return
+		}
+		r.opt.Log(strings.TrimRight(line, "\n"))
 	}
 }
 
@@ -220,13 +220,13 @@ func (r *Rules) own(ctx context.Context) ([]set, error) {
 	if root == "" {
 		root = r.opt.DockerfileDir
 	}
-	return []set{{files: []buildx.File{{Filename: path, Data: data}}, root: directory(root)}}, nil
+	return []set{{files: []buildx.File{{Filename: path, Data: data}}, root: directory(root), level: logrus.InfoLevel}}, nil
 }
 
 // given reads the files of a set. Their imports are looked for from the context,
 // where the first is in it, as docker buildx does, else beside that.
 func (r *Rules) given(g Given) (set, error) {
-	var s set
+	s := set{level: logrus.InfoLevel}
 	var faults []error
 	for _, path := range g.Files {
 		data, err := read(path)

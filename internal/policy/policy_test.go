@@ -94,6 +94,8 @@ func TestPolicies(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.title, func(t *testing.T) {
 			c.opt.Build = build
+			var said strings.Builder
+			c.opt.Log = func(line string) { said.WriteString(line + "\n") }
 			rules, err := Load(t.Context(), nil, nil, c.opt)
 			if err != nil || rules == nil {
 				t.Fatal(rules, err)
@@ -109,8 +111,8 @@ func TestPolicies(t *testing.T) {
 					t.Errorf("%s: %v %v, want it allowed: %v", image, action, messages, want)
 				}
 			}
-			if len(rules.Said()) == 0 {
-				t.Error("nothing is kept of what was decided")
+			if !strings.Contains(said.String(), "policy decision for source docker-image://docker.io/library/busybox:1") {
+				t.Errorf("what was decided is not told:\n%s", said.String())
 			}
 		})
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/frontend/dockerfile/dfgitutil"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
+	"github.com/sirupsen/logrus"
 )
 
 // remote is a policy of a context that only the daemon has. The daemon fetches
@@ -33,7 +34,7 @@ func (r *Rules) remote(ctx context.Context, name string) ([]set, error) {
 		return nil, err
 	}
 	root := func() (fs.StatFS, func() error, error) { return files, nil, nil }
-	return []set{{files: []buildx.File{{Filename: name, Data: data}}, root: root}}, nil
+	return []set{{files: []buildx.File{{Filename: name, Data: data}}, root: root, level: logrus.InfoLevel}}, nil
 }
 
 // contextState is a remote context as BuildKit's frontend for Dockerfiles has
