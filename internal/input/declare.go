@@ -20,12 +20,13 @@ var kinds = map[reflect.Type]string{
 	reflect.TypeFor[Records]():       "records",
 	reflect.TypeFor[Text]():          "text",
 	reflect.TypeFor[Secrets]():       "secrets",
+	reflect.TypeFor[Secret]():        "secret",
 }
 
 // placeholders are the values' names in --help where a field gives none.
 var placeholders = map[string]string{
 	"string": "VALUE", "text": "VALUE", "int": "N", "duration": "DURATION",
-	"lines": "LINES", "words": "LIST", "records": "RECORDS", "secrets": "SECRETS",
+	"lines": "LINES", "words": "LIST", "records": "RECORDS", "secrets": "SECRETS", "secret": "SECRET",
 }
 
 // field is an input together with how its value is read.
@@ -89,6 +90,9 @@ func appendFields(fields []field, t reflect.Type, group string) []field {
 
 func declare(t reflect.Type, sf reflect.StructField) field {
 	kind, ok := kinds[sf.Type]
+	if kind == "lines" && sf.Tag.Get("commas") == "true" {
+		kind = "words" // of a package that can't say so by the type
+	}
 	key := sf.Tag.Get("env")
 	help := sf.Tag.Get("help")
 	if !ok || help == "" || key != strings.ToUpper(key) || strings.ContainsAny(key, "_, ") {

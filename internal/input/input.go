@@ -27,7 +27,8 @@
 // How lists are split is [Grammar]'s matter.
 //
 // Fields are string, bool, int, time.Duration, [Lines], [Words], [Records],
-// [Text] or [Secrets]; []string is [Lines] for packages that may not import this one.
+// [Text], [Secret] or [Secrets]; for packages that may not import this one []string is
+// [Lines], and [Words] with the tag commas:"true".
 package input
 
 // Lines is a list that is split at line breaks only.
@@ -42,6 +43,10 @@ type Text string
 // Secrets is a list like [Lines] whose entries are not trimmed and never come
 // from a flag, since a process's arguments are not private.
 type Secrets []string
+
+// Secret is a text that never comes from a flag. Blanks around it are not part of
+// it, since they most often are the line break of who stored it.
+type Secret string
 
 // Records is a list of key=value lists in CSV, one a line.
 type Records []Record
@@ -71,12 +76,12 @@ type Input struct {
 	Choices     []string // nil is any
 	Bare        string   // what the flag means without a value; empty where it must have one
 	Group       string   // heading of --help that it stands under; empty is none
-	Type        string   // "string", "bool", "int", "duration", "lines", "words", "records", "text" or "secrets"
+	Type        string   // "string", "bool", "int", "duration", "lines", "words", "records", "text", "secret" or "secrets"
 }
 
 // Flag is the input's flag without dashes; empty where it has none.
 func (i Input) Flag() string {
-	if i.Type == "secrets" {
+	if i.Type == "secrets" || i.Type == "secret" {
 		return ""
 	}
 	return i.Name

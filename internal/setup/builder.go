@@ -92,6 +92,9 @@ func (m *Manager) ensure(ctx context.Context, spec Spec, state *State) (*Builder
 	}
 	if !made {
 		m.stepf("using builder %s, which is there (driver %s)", g.Name, g.driver())
+		if names := ignored(spec.Settings); names != "" {
+			m.stepf("builder %s keeps the configuration that it has, without %s", g.Name, names)
+		}
 		state = nil
 	}
 	b, err := m.boot(ctx, g, state, spec.KeepState)
@@ -175,10 +178,8 @@ func (m *Manager) newGroup(ctx context.Context, spec Spec, state *State) (*group
 	if err != nil {
 		return nil, err
 	}
-	if spec.Config == nil {
-		if spec.Config, err = m.store().defaultConfig(); err != nil {
-			return nil, errdefs.New(errdefs.Environment, "builder store: %w", err)
-		}
+	if spec, err = m.configure(ctx, spec, driver, endpoint); err != nil {
+		return nil, err
 	}
 	if spec.Flags, err = daemonFlags(spec.Flags, driver, spec.DriverOpts, spec.Config); err != nil {
 		return nil, err

@@ -30,18 +30,19 @@ func (o Options) Spec(dir string, environ map[string]string) (Spec, error) {
 // docker/setup-buildx-action.
 type BuilderOptions struct {
 	Driver                string   `env:"DRIVER" choices:"docker-container process" help:"Driver of a builder that is made: docker-container, or process, which needs no engine. The default is docker-container where an engine answers, else process."`
-	DriverOpts            []string `env:"DRIVER-OPTS" quotes:"keep" help:"Options of the driver, key=value in CSV: image, network, memory, memory-swap, cpu-quota, cpu-period, cpu-shares, cpuset-cpus, cpuset-mems, cgroup-parent, restart-policy, env.NAME, default-load, provenance-add-gha."`
+	DriverOpts            []string `env:"DRIVER-OPTS" quotes:"keep" help:"Options of the driver, key=value in CSV: image, network, memory, memory-swap, cpu-quota, cpu-period, cpu-shares, cpuset-cpus, cpuset-mems, cgroup-parent, restart-policy, env.NAME, default-load, provenance-add-gha, allow-untrusted-image."`
 	BuildkitdFlags        string   `env:"BUILDKITD-FLAGS" help:"Flags of buildkitd. The default allows the entitlements security.insecure and network.host, which a build must still ask for."`
 	BuildkitdConfig       string   `env:"BUILDKITD-CONFIG" placeholder:"FILE" help:"The buildkitd.toml to use; the default is buildkitd.default.toml in buildx's directory, where there is one."`
 	BuildkitdConfigInline string   `env:"BUILDKITD-CONFIG-INLINE" help:"The text of a buildkitd.toml, instead of buildkitd-config."`
 	Endpoint              string   `env:"ENDPOINT" help:"Engine that runs the builder: an address or a docker context; the default is the current one."`
 	Buildkitd             string   `env:"BUILDKITD" placeholder:"FILE" help:"The buildkitd that driver process runs; the default is found in PATH."`
+	SettingOptions
 }
 
 // Spec is what the options ask for; the name, the platforms and what becomes of
 // it are the caller's. Relative paths start at dir. Every fault is an
 // errdefs.BadInput, joined.
-func (o BuilderOptions) Spec(dir string, _ map[string]string) (Spec, error) {
+func (o BuilderOptions) Spec(dir string, environ map[string]string) (Spec, error) {
 	spec := Spec{Driver: o.Driver, Endpoint: o.Endpoint, Buildkitd: o.Buildkitd}
 	var faults []error
 	var err error
@@ -52,8 +53,16 @@ func (o BuilderOptions) Spec(dir string, _ map[string]string) (Spec, error) {
 			faults = append(faults, errdefs.BadInputf("buildkitd-flags", 0, "%q: %w", o.BuildkitdFlags, err))
 		}
 	}
-	spec.Config, err = o.config(dir)
-	faults = append(faults, err)
+	var configErr error
+	spec.Config, configErr = o.config(dir)
+	faults = append(faults, configErr)
+	spec.Settings, err = o.settings(dir, environ)
+	if faults = append(faults, err); configErr == nil {
+		// What a builder's default configuration says is seen when it is made.
+		_, _, err = mergeConfig(spec.Config, true, spec.Settings)
+		_, envErr := mergeEnviron(spec.DriverOpts, spec.Settings)
+		faults = append(faults, err, envErr)
+	}
 	if spec.Buildkitd != "" && spec.Driver == DockerContainer {
 		faults = append(faults, errdefs.BadInputf("buildkitd", 0, "driver %s runs the one of its image", DockerContainer).
 			WithHint("driver-opts image=... names another image"))

@@ -30,6 +30,7 @@ type Spec struct {
 	DriverOpts map[string]string
 	Flags      []string      // buildkitd flags; nil is the driver's default
 	Config     []byte        // buildkitd.toml; nil is the store's default, where there is one
+	Settings   []Setting     // of buildkitd, added to the configuration and to driver-opts' env
 	Endpoint   string        // engine address or docker context; empty is the current one
 	Platforms  []v1.Platform // what the node is said to run; nil is what it reports
 	Buildkitd  string        // process driver: path of buildkitd; empty is found in PATH

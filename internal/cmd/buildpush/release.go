@@ -17,10 +17,9 @@ import (
 
 // Release are the inputs of how registries are spoken to and tags are written.
 type Release struct {
-	Rollback           bool        `env:"ROLLBACK" envDefault:"false" help:"Where a release fails or is canceled, put the tags that were written back to what they were, unless another run moved them meanwhile."`
-	GuardMovingTags    string      `env:"GUARD-MOVING-TAGS" envDefault:"false" bare:"true" placeholder:"BOOL|created|version" help:"Leave tags that move (latest, 1, 1.4, a branch) where they are, if they have a newer image: created by its time, version by its version, true by version where both have one, else by time."`
-	InsecureRegistries input.Words `env:"INSECURE-REGISTRIES" placeholder:"HOST" help:"Registries, as registry.lan:5000, that may be spoken to over plain http or with a certificate that nobody vouches for. Loopback always may over http."`
-	TrustRealms        input.Words `env:"TRUST-REALMS" placeholder:"HOST" help:"Token servers, as auth.example.com, that may get a registry's credentials though they are of another domain."`
+	Rollback        bool        `env:"ROLLBACK" envDefault:"false" help:"Where a release fails or is canceled, put the tags that were written back to what they were, unless another run moved them meanwhile."`
+	GuardMovingTags string      `env:"GUARD-MOVING-TAGS" envDefault:"false" bare:"true" placeholder:"BOOL|created|version" help:"Leave tags that move (latest, 1, 1.4, a branch) where they are, if they have a newer image: created by its time, version by its version, true by version where both have one, else by time."`
+	TrustRealms     input.Words `env:"TRUST-REALMS" placeholder:"HOST" help:"Token servers, as auth.example.com, that may get a registry's credentials though they are of another domain."`
 }
 
 // parseRelease parses the inputs of a release into the job.
@@ -29,8 +28,10 @@ func (j *job) parseRelease(context.Context) error {
 	var err error
 	j.guard, err = parseGuard(j.options.GuardMovingTags)
 	errs = append(errs, err)
-	j.request.Insecure, err = parseHosts("insecure-registries", j.options.InsecureRegistries)
-	errs = append(errs, err)
+	// The builder's options say of each whether it is a host.
+	for _, host := range j.options.InsecureRegistries {
+		j.request.Insecure = append(j.request.Insecure, strings.ToLower(host))
+	}
 	_, err = parseHosts("trust-realms", j.options.TrustRealms)
 	errs = append(errs, err)
 	return errors.Join(errs...)
