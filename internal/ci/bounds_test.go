@@ -35,7 +35,7 @@ func TestForeignTextIsBounded(t *testing.T) {
 		size         int
 	}{
 		{"one line", "git", chunk, 50 << 20},
-		{"one line", "github", chunk, 16 << 20},
+		{"one line", "github", chunk, 512 << 20},
 		{"one line", "buildkite", chunk, 16 << 20},
 		{"many lines", "git", lines, 16 << 20},
 		{"invalid", "git", bytes.Repeat([]byte("\xff\x1b]"), 10<<10), 16 << 20},
@@ -55,7 +55,7 @@ func TestForeignTextIsBounded(t *testing.T) {
 				if _, err := w.Write(c.chunk); err != nil {
 					t.Fatal(err)
 				}
-				if n%(4<<20) < len(c.chunk) {
+				if n%(c.size/4) < len(c.chunk) {
 					peak = max(peak, heap())
 				}
 			}

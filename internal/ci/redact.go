@@ -150,6 +150,13 @@ func (s *Secrets) hide(text []byte, all bool) (out, rest []byte) {
 	defer s.mu.RUnlock()
 	out = make([]byte, 0, len(text))
 	for len(text) > 0 {
+		n := 0
+		for n < len(text) && s.forms[text[n]] == nil {
+			n++
+		}
+		if out, text = append(out, text[:n]...), text[n:]; len(text) == 0 {
+			break
+		}
 		secret, partial := s.match(text)
 		switch {
 		case partial && !all:

@@ -84,6 +84,10 @@ func (s *sanitizer) Write(p []byte) (int, error) {
 	}
 	s.out = s.out[:0]
 	for len(text) > 0 {
+		if n := s.ordinary(text); n > 0 {
+			text = text[n:]
+			continue
+		}
 		if !utf8.FullRune(text) {
 			s.partial = append([]byte(nil), text...)
 			break
@@ -93,6 +97,29 @@ func (s *sanitizer) Write(p []byte) (int, error) {
 		text = text[size:]
 	}
 	return len(p), s.flush()
+}
+
+// ordinary takes the letters at the start of text that mean nothing here, many
+// at one time: they are most of every log.
+func (s *sanitizer) ordinary(text []byte) int {
+	if s.escape != plain || s.hashes > 0 || s.blank {
+		return 0
+	}
+	cut := s.length > s.lineCap // the rest of the line is not let through
+	room := len(text)
+	if !cut {
+		room = min(room, s.lineCap-s.length)
+	}
+	n := 0
+	for n < room && text[n] >= ' ' && text[n] < 0x7f && text[n] != '#' && text[n] != ':' && text[n] != '[' {
+		n++
+	}
+	if n > 0 && !cut {
+		s.out = append(s.out, text[:n]...)
+		s.length += n
+	}
+	s.colon = s.colon && n == 0
+	return n
 }
 
 // Close hands on what is held back.

@@ -69,6 +69,51 @@ func TestSanitizeCutsLines(t *testing.T) {
 	}
 }
 
+// What Sanitize takes many letters at a time it takes no other way by one.
+func FuzzSanitizeByLetters(f *testing.F) {
+	f.Add("a :: b ##[x] [y] :::\x1b[0m z\r\n ##a[b #[c\xff::")
+	f.Fuzz(func(t *testing.T, s string) {
+		var b strings.Builder
+		w := ci.Sanitize(&b)
+		for i := range len(s) {
+			io.WriteString(w, s[i:i+1])
+		}
+		w.Close()
+		if whole := ci.Clean(s); whole != b.String() {
+			t.Errorf("%q: %q, by letters %q", s, whole, b.String())
+		}
+	})
+}
+
+func FuzzSecrets(f *testing.F) {
+	f.Add("hunter22", "a hunter22 b", 4)
+	f.Add("aaaa", "aaaaaaa", 3)
+	f.Fuzz(func(t *testing.T, secret, text string, at int) {
+		var s ci.Secrets
+		s.Add(secret)
+		hidden := s.Hide(text)
+		var b strings.Builder
+		w := s.Writer(&b)
+		at = max(0, min(at, len(text)))
+		io.WriteString(w, text[:at])
+		io.WriteString(w, text[at:])
+		w.Flush()
+		if b.String() != hidden {
+			t.Errorf("%q in %q cut at %d: %q, whole %q", secret, text, at, b.String(), hidden)
+		}
+		blotted := []byte(text)
+		if s.Blot(blotted, true); len(blotted) != len(text) {
+			t.Errorf("%q has another length: %q", text, blotted)
+		}
+		for _, line := range strings.FieldsFunc(secret, func(r rune) bool { return r == '\n' || r == '\r' }) {
+			line = strings.TrimSpace(line)
+			if len(line) >= 4 && strings.Trim(line, "*") != "" && (strings.Contains(hidden, line) || strings.Contains(string(blotted), line)) {
+				t.Errorf("%q shows %q: %q, %q", text, line, hidden, blotted)
+			}
+		}
+	})
+}
+
 func FuzzSanitize(f *testing.F) {
 	f.Add("::a\n##[x]\x1b[0m\r\xff", 3)
 	f.Fuzz(func(t *testing.T, s string, at int) {

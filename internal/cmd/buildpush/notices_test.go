@@ -14,6 +14,7 @@ import (
 	"github.com/hullwright/hullwright/internal/ci"
 	"github.com/hullwright/hullwright/internal/cli"
 	"github.com/hullwright/hullwright/internal/progress"
+	"github.com/hullwright/hullwright/internal/setup"
 )
 
 const dockerfile = "FROM x AS Base\n"
@@ -108,6 +109,20 @@ func TestLintReport(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), `input "lint-report": unknown kind of report "report.txt"`) ||
 		!strings.Contains(err.Error(), `input "metadata-provenance": unknown value "most"`) {
 		t.Errorf("error %v", err)
+	}
+}
+
+// A release does not fail for what its metadata shows.
+func TestNoProvenance(t *testing.T) {
+	j, log := finding(t, "git", builder.BuildContext{})
+	j.builder = &setup.Builder{Name: "b"}
+	j.result.Parts = []builder.Part{{Node: "gone", Ref: "r"}}
+	j.provenance = builder.MinProvenance
+	if err := j.askProvenance(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if want := "warning: the metadata is without provenance: builder b has no node gone\n"; log.String() != want {
+		t.Errorf("got %q, want %q", log, want)
 	}
 }
 
