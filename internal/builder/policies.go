@@ -46,7 +46,7 @@ func (in *inputs) applyPolicies(ctx context.Context, node *client.Client, r *req
 		return nil
 	}
 	r.rules = rules
-	r.finish = append(r.finish, func(error) { rules.Close() }) // an empty build, which ends with its session
+	r.finish = append(r.finish, func(error) { rules.Close() })
 	if strict {
 		if err := r.require(ctx, node, pb.CapSourcePolicySession, "policy "+strings.Join(rules.Names(), ", "), "0.27"); err != nil {
 			return err

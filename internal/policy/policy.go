@@ -90,7 +90,7 @@ func Load(ctx context.Context, node *client.Client, attachables []session.Attach
 	r := &Rules{opt: opt, resolver: sourcemeta.NewResolver(node, sourcemeta.WithSession(attachables))}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, r.Close())
+			r.Close()
 		}
 	}()
 	own, err := r.own(ctx)
@@ -108,7 +108,8 @@ func Load(ctx context.Context, node *client.Client, attachables []session.Attach
 		r.sets = append([]set{builtin}, r.sets...)
 	}
 	if len(r.sets) == 0 {
-		return nil, r.Close()
+		r.Close()
+		return nil, nil
 	}
 	return r, nil
 }
@@ -132,8 +133,9 @@ func (r *Rules) add(g Given) error {
 	return err
 }
 
-// Close ends what the rules hold open on the daemon.
-func (r *Rules) Close() error { return r.resolver.Close() }
+// Close ends what the rules hold open on the daemon: an empty build, which only
+// ends by being canceled, and may say that as an error.
+func (r *Rules) Close() { r.resolver.Close() }
 
 // Names are the files of the policies that are in force.
 func (r *Rules) Names() []string {
