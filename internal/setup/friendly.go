@@ -455,8 +455,9 @@ func (o SettingOptions) debug() ([]Setting, error) {
 	if !o.BuildkitdDebug {
 		return nil, nil
 	}
-	// The older of two ways, which every release knows.
-	return []Setting{{input: "buildkitd-debug", key: []string{"debug"}, value: true}}, nil
+	// The older of two ways, which every release knows. It gives way, since a
+	// runner's switch for all of a job asks for it too.
+	return []Setting{{input: "buildkitd-debug", key: []string{"debug"}, value: true, yields: true}}, nil
 }
 
 // dockerCertificateDirs are the directories in which docker keeps certificates

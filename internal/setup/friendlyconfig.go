@@ -58,7 +58,7 @@ func refuseSettings(settings []Setting, driver string) error {
 	for _, s := range settings {
 		// insecure-registries is about our own requests too, and the solve says
 		// it of pushes and caches.
-		if s.yields || s.input == "insecure-registries" || s.input == "buildkitd-debug" || slices.Contains(told, s.input) {
+		if s.yields || s.input == "insecure-registries" || slices.Contains(told, s.input) {
 			continue
 		}
 		told = append(told, s.input)
