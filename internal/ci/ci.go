@@ -192,8 +192,9 @@ type StateSaver interface {
 }
 
 // Exporter sets a variable in the environment of the job's later steps. Only
-// names that begin with DOCKER_METADATA_OUTPUT_ or HULLWRIGHT_ can be set: the
-// value may come from a stranger, and other names steer programs.
+// names that begin with DOCKER_METADATA_OUTPUT_ or HULLWRIGHT_ can be set, whose
+// value may come from a stranger, and DOCKER_CONFIG and BUILDX_CONFIG, whose value
+// must be ours: other names steer programs.
 type Exporter interface {
 	ExportEnv(name, value string) error
 }

@@ -15,7 +15,7 @@ func parseArgs(fields []field, args []string) (map[string]source, []error) {
 		if f.Arg != "" {
 			p.positional = append(p.positional, f)
 		}
-		if f.Type == "secrets" {
+		if f.Type == "secrets" || f.Type == "secret" {
 			p.secret = append(p.secret, f)
 			continue
 		}
@@ -118,7 +118,11 @@ func (p *argParser) unknown(dashed string) error {
 	name := strings.TrimLeft(dashed, "-")
 	for _, f := range p.secret {
 		if f.Name == name {
-			return fault.WithHint("a command line is not private: set %s", f.Shell())
+			hint := "a command line is not private: set " + f.Shell()
+			if _, ok := p.flags[name+"-stdin"]; ok {
+				hint += ", or give it on standard input with --" + name + "-stdin"
+			}
+			return fault.WithHint("%s", hint)
 		}
 	}
 	if near := errdefs.Nearest(name, p.names); near != "" {

@@ -97,6 +97,8 @@ func (f field) parse(text string) (value any, faults []*errdefs.Error) {
 	switch f.Type {
 	case "text":
 		return Text(text), nil
+	case "secret":
+		return Secret(trim(text)), nil
 	case "lines", "words", "records", "secrets":
 		return f.parseList(text)
 	}

@@ -54,6 +54,11 @@ func appendValues(values []Value, v reflect.Value) []Value {
 // by default gives nothing.
 func entriesOf(value any, standard string) (entries []string, list bool) {
 	switch value := value.(type) {
+	case Secret:
+		if value == "" {
+			return nil, false
+		}
+		return []string{concealed}, false
 	case Secrets:
 		for _, secret := range value {
 			entries = append(entries, idOf(secret))

@@ -1,45 +1,49 @@
 package registry
 
 import (
-	"bytes"
 	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
+	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/docker/cli/cli/config"
 	"github.com/docker/cli/cli/config/configfile"
 	configcredentials "github.com/docker/cli/cli/config/credentials"
 	"github.com/docker/cli/cli/config/types"
-	"github.com/docker/docker-credential-helpers/client"
-	"github.com/docker/docker-credential-helpers/credentials"
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
+
+	"github.com/hullwright/hullwright/internal/errdefs"
 )
 
-// helperTime is how long a credential helper may take.
-const helperTime = 10 * time.Second
-
-var helperName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]*$`)
+// configLimit is the longest configuration that is read.
+const configLimit = 8 << 20
 
 // Keychain takes credentials from where environ says that docker keeps them:
 // DOCKER_AUTH_CONFIG, which holds them itself, else config.json in
 // DOCKER_CONFIG or in .docker in HOME; else, as podman keeps them,
-// REGISTRY_AUTH_FILE. Relative paths are in dir. Files are read when a
-// repository is first spoken to, so that a login in between counts. Where there
-// are no credentials the keychain gives authn.Anonymous.
+// REGISTRY_AUTH_FILE. For a target of [WithScopes] a configuration of its scope
+// in buildx's directory comes before these files. Relative paths are in dir.
+// Files are read when a repository is first spoken to, so that a login in
+// between counts. Where there are no credentials the keychain gives
+// authn.Anonymous.
 func Keychain(environ map[string]string, dir string) authn.Keychain {
-	return &keychain{environ: environ, dir: dir}
+	return &keychain{environ: environ, dir: dir, patience: helperTime}
 }
 
 type keychain struct {
-	environ map[string]string
-	dir     string
+	environ  map[string]string
+	dir      string
+	patience time.Duration // with a helper
 }
 
 // Resolve implements authn.Keychain.
@@ -49,42 +53,89 @@ func (k *keychain) Resolve(target authn.Resource) (authn.Authenticator, error) {
 
 // ResolveContext implements authn.ContextKeychain: helpers end with ctx.
 func (k *keychain) ResolveContext(ctx context.Context, target authn.Resource) (authn.Authenticator, error) {
-	files, err := k.files()
+	files, err := k.files(target)
 	if err != nil {
 		return nil, err
 	}
-	for _, file := range files {
-		login, err := k.login(ctx, file, target)
-		if err != nil {
-			return nil, err
-		}
-		login.ServerAddress = "" // set even where nothing was found
-		if login != (types.AuthConfig{}) {
-			return authn.FromConfig(authn.AuthConfig{
-				Username:      login.Username,
-				Password:      login.Password,
-				Auth:          login.Auth,
-				IdentityToken: login.IdentityToken,
-				RegistryToken: login.RegistryToken,
-			}), nil
+	keys := []string{ConfigKey(target.RegistryStr())}
+	if slices.Contains(hubBacked, target.RegistryStr()) {
+		keys = append(keys, authn.DefaultAuthKey)
+	}
+	for _, key := range keys {
+		for _, file := range files {
+			login, err := k.login(ctx, file, target.String(), key)
+			if err != nil {
+				return nil, err
+			}
+			login.ServerAddress = "" // set even where nothing was found
+			if login != (types.AuthConfig{}) {
+				return authn.FromConfig(authn.AuthConfig{
+					Username:      login.Username,
+					Password:      login.Password,
+					Auth:          login.Auth,
+					IdentityToken: login.IdentityToken,
+					RegistryToken: login.RegistryToken,
+				}), nil
+			}
 		}
 	}
 	return authn.Anonymous, nil
 }
 
+// hubBacked are registries of Docker's that take Docker Hub's accounts, as buildx
+// has it: https://github.com/docker/buildx/blob/v0.37.0/util/dockerutil/dockerconfig
+var hubBacked = []string{"dhi.io", "registry.scout.docker.com"}
+
+// ConfigKey is the name under which docker's configuration has a registry's
+// credentials.
+func ConfigKey(host string) string {
+	if host == name.DefaultRegistry {
+		return authn.DefaultAuthKey
+	}
+	return host
+}
+
+// ConfigDirectory is the directory of docker's configuration: DOCKER_CONFIG, else
+// .docker in HOME. Relative paths are in dir.
+func ConfigDirectory(environ map[string]string, dir string) string {
+	switch d, home := environ["DOCKER_CONFIG"], environ["HOME"]; {
+	case d != "":
+		return within(dir, d)
+	case home != "":
+		return within(dir, filepath.Join(home, ".docker"))
+	}
+	return "/root/.docker" // a container's process often has no HOME, and is root
+}
+
+// BuildxDirectory is buildx's directory: BUILDX_CONFIG, else buildx in that of
+// docker's configuration.
+func BuildxDirectory(environ map[string]string, dir string) string {
+	if d := environ["BUILDX_CONFIG"]; d != "" {
+		return within(dir, d)
+	}
+	return filepath.Join(ConfigDirectory(environ, dir), "buildx")
+}
+
+func within(dir, path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(dir, path)
+}
+
 // files are the configurations that count, the strongest first.
-func (k *keychain) files() ([]*configfile.ConfigFile, error) {
+func (k *keychain) files(target authn.Resource) ([]*configfile.ConfigFile, error) {
 	var files []*configfile.ConfigFile
 	if text := k.environ["DOCKER_AUTH_CONFIG"]; text != "" {
-		file, err := config.LoadFromReader(strings.NewReader(text))
+		file, err := parseConfig("DOCKER_AUTH_CONFIG", []byte(text))
 		if err != nil {
-			return nil, fmt.Errorf("DOCKER_AUTH_CONFIG: not a docker configuration") // the cause may quote a secret
+			return nil, err
 		}
 		file.CredentialHelpers, file.CredentialsStore = nil, "" // docker reads auths there, no more
 		files = append(files, file)
 	}
-	for _, path := range k.paths() {
-		file, err := load(path)
+	for _, path := range k.paths(target) {
+		file, err := loadConfig(path)
 		if err != nil {
 			return nil, err
 		}
@@ -96,26 +147,22 @@ func (k *keychain) files() ([]*configfile.ConfigFile, error) {
 }
 
 // paths are where a configuration may be; the first that exists is it.
-func (k *keychain) paths() []string {
+func (k *keychain) paths(target authn.Resource) []string {
 	var paths []string
-	if d := k.environ["DOCKER_CONFIG"]; d != "" {
-		paths = append(paths, filepath.Join(d, config.ConfigFileName))
-	} else if home := k.environ["HOME"]; home != "" {
-		paths = append(paths, filepath.Join(home, ".docker", config.ConfigFileName))
+	if dir := k.scopedDirectory(target); dir != "" {
+		paths = append(paths, filepath.Join(dir, config.ConfigFileName))
+	}
+	if k.environ["DOCKER_CONFIG"] != "" || k.environ["HOME"] != "" {
+		paths = append(paths, filepath.Join(ConfigDirectory(k.environ, k.dir), config.ConfigFileName))
 	}
 	if f := k.environ["REGISTRY_AUTH_FILE"]; f != "" {
-		paths = append(paths, f)
-	}
-	for i, p := range paths {
-		if !filepath.IsAbs(p) {
-			paths[i] = filepath.Join(k.dir, p)
-		}
+		paths = append(paths, within(k.dir, f))
 	}
 	return paths
 }
 
-// load reads a configuration; nil is none at path.
-func load(path string) (*configfile.ConfigFile, error) {
+// loadConfig reads a configuration; nil is none at path.
+func loadConfig(path string) (*configfile.ConfigFile, error) {
 	f, err := os.Open(path)
 	if os.IsNotExist(err) {
 		return nil, nil
@@ -124,26 +171,93 @@ func load(path string) (*configfile.ConfigFile, error) {
 		return nil, err
 	}
 	defer f.Close()
-	file, err := config.LoadFromReader(f)
+	raw, err := io.ReadAll(io.LimitReader(f, configLimit+1))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	return parseConfig(path, raw)
+}
+
+// parseConfig reads a configuration's text. Its error names the key at fault and
+// nothing of its value, which may be a secret.
+func parseConfig(path string, raw []byte) (*configfile.ConfigFile, error) {
+	if err := CheckConfig(path, raw); err != nil {
+		return nil, err
+	}
+	file, err := config.LoadFromReader(strings.NewReader(string(raw)))
+	if err != nil {
+		return nil, errdefs.New(errdefs.Environment, "%s: not a docker configuration", path)
+	}
 	return file, nil
+}
+
+// CheckConfig finds what is wrong with a docker configuration: its error, an
+// errdefs.Environment, names path and every key at fault, and no value.
+func CheckConfig(path string, raw []byte) error {
+	if len(raw) > configLimit {
+		return errdefs.New(errdefs.Environment, "%s: longer than %d MiB", path, configLimit>>20)
+	}
+	var doc struct {
+		Auths map[string]struct {
+			Auth string `json:"auth"`
+		} `json:"auths"`
+	}
+	if err := json.Unmarshal(raw, &doc); err != nil {
+		return errdefs.New(errdefs.Environment, "%s: not a docker configuration: %s", path, jsonFault(err))
+	}
+	var faults []error
+	for _, key := range slices.Sorted(maps.Keys(doc.Auths)) {
+		if fault := authFault(doc.Auths[key].Auth); fault != "" {
+			faults = append(faults, errdefs.New(errdefs.Environment, "%s: auths[%q].auth: %s", path, key, fault).
+				WithHint("log in to %s again", key))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// jsonFault says where JSON is at fault.
+func jsonFault(err error) string {
+	var syntax *json.SyntaxError
+	var wrong *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &syntax):
+		return fmt.Sprintf("no JSON at byte %d", syntax.Offset)
+	case errors.As(err, &wrong) && wrong.Field != "":
+		return "key " + wrong.Field + " is of another type"
+	}
+	return "no JSON object"
+}
+
+// authFault is what is wrong with base64 of user:password; empty is nothing.
+func authFault(auth string) string {
+	if auth == "" {
+		return ""
+	}
+	plain, err := base64.StdEncoding.DecodeString(auth)
+	if err != nil {
+		return "not base64"
+	}
+	user, password, ok := strings.Cut(strings.TrimRight(string(plain), "\x00"), ":")
+	switch {
+	case !ok:
+		return "not base64 of user:password"
+	case strings.ContainsFunc(user, unicode.IsControl):
+		return "the user has a control character"
+	case strings.ContainsRune(password, 0) || strings.HasSuffix(string(plain), "\x00"):
+		return "the password has a NUL"
+	}
+	return ""
 }
 
 // login is what file keeps for a target: of the repository, as podman has it,
 // or of its registry; the latter by a helper where file names one. It does not
 // go through configfile's own store, which reads the process's environment.
-func (k *keychain) login(ctx context.Context, file *configfile.ConfigFile, target authn.Resource) (types.AuthConfig, error) {
-	login := file.AuthConfigs[target.String()]
+func (k *keychain) login(ctx context.Context, file *configfile.ConfigFile, target, key string) (types.AuthConfig, error) {
+	login := file.AuthConfigs[target]
 	// Beside a helper docker keeps an entry that is empty but for its address.
 	login.ServerAddress = ""
 	if login != (types.AuthConfig{}) {
 		return login, nil
-	}
-	key := target.RegistryStr()
-	if key == name.DefaultRegistry {
-		key = authn.DefaultAuthKey
 	}
 	helper := file.CredentialsStore
 	if h, ok := file.CredentialHelpers[key]; ok {
@@ -153,63 +267,4 @@ func (k *keychain) login(ctx context.Context, file *configfile.ConfigFile, targe
 		return configcredentials.NewFileStore(file).Get(key)
 	}
 	return k.help(ctx, helper, key)
-}
-
-// help asks a credential helper.
-func (k *keychain) help(ctx context.Context, helper, key string) (types.AuthConfig, error) {
-	if !helperName.MatchString(helper) {
-		return types.AuthConfig{}, fmt.Errorf("credential helper %q: no such name is allowed", helper)
-	}
-	ctx, cancel := context.WithTimeout(ctx, helperTime)
-	defer cancel()
-	found, err := client.Get(func(args ...string) client.Program {
-		return k.program(ctx, "docker-credential-"+helper, args)
-	}, key)
-	if credentials.IsErrCredentialsNotFound(err) {
-		return types.AuthConfig{}, nil
-	}
-	if err != nil {
-		return types.AuthConfig{}, fmt.Errorf("credential helper docker-credential-%s: %w", helper, err)
-	}
-	if found.Username == "<token>" {
-		return types.AuthConfig{IdentityToken: found.Secret}, nil
-	}
-	return types.AuthConfig{Username: found.Username, Password: found.Secret}, nil
-}
-
-// program runs a credential helper under a deadline, with our environment.
-func (k *keychain) program(ctx context.Context, name string, args []string) client.Program {
-	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.WaitDelay = time.Second
-	for key, value := range k.environ {
-		cmd.Env = append(cmd.Env, key+"="+value)
-	}
-	return &program{cmd}
-}
-
-type program struct{ *exec.Cmd }
-
-// Input implements client.Program.
-func (p *program) Input(in io.Reader) { p.Stdin = in }
-
-// Output implements client.Program. What a helper says beyond its limit is cut,
-// and then is no JSON.
-func (p *program) Output() ([]byte, error) {
-	out := &bytes.Buffer{}
-	p.Stdout = &limitedWriter{out, bodyLimit}
-	err := p.Run()
-	return out.Bytes(), err
-}
-
-type limitedWriter struct {
-	w    *bytes.Buffer
-	left int
-}
-
-// Write implements io.Writer.
-func (l *limitedWriter) Write(p []byte) (int, error) {
-	n := min(len(p), l.left)
-	l.left -= n
-	l.w.Write(p[:n])
-	return len(p), nil
 }

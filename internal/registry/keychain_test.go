@@ -67,7 +67,7 @@ func TestKeychain(t *testing.T) {
 		{name: "helper with a token", repo: "token.test", environ: helped, want: authn.AuthConfig{IdentityToken: "t"}},
 		{name: "helper of a strange name", repo: "slow.test", environ: helped, err: `credential helper "../../evil": no such name is allowed`},
 		{name: "no JSON", repo: "ghcr.io", environ: map[string]string{"DOCKER_CONFIG": "broken"}, err: "broken/config.json: "},
-		{name: "no JSON in the environment", repo: "ghcr.io", environ: map[string]string{"DOCKER_AUTH_CONFIG": auth1}, err: "DOCKER_AUTH_CONFIG: not a docker configuration"},
+		{name: "no JSON in the environment", repo: "ghcr.io", environ: map[string]string{"DOCKER_AUTH_CONFIG": auth1}, err: "DOCKER_AUTH_CONFIG: not a docker configuration: no JSON at byte 1"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			found, err := Keychain(tt.environ, dir).Resolve(target(t, tt.repo))

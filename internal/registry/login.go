@@ -58,6 +58,10 @@ func (s *session) token(ctx context.Context, challenge *auth.Challenge) (string,
 // challenge, name.
 func (s *session) exchange(ctx context.Context, parameters map[string]string, scopes []string) (Token, error) {
 	realm, err := s.checkRealm(parameters["realm"])
+	what := s.repo.RegistryStr()
+	if s.repo.RepositoryStr() != "" {
+		what = s.repo.Name()
+	}
 	if err != nil {
 		return Token{}, err
 	}
@@ -65,7 +69,7 @@ func (s *session) exchange(ctx context.Context, parameters map[string]string, sc
 		&hostTransport{host: realm.Host, inner: s.client.wire}, scopes,
 		&transport.Challenge{Scheme: "bearer", Parameters: parameters, Insecure: s.scheme == "http"})
 	if err != nil {
-		return Token{}, explain("token of "+s.repo.Name()+" at "+realm.Host, realm.Host, strings.Join(scopes, " "), err)
+		return Token{}, explain("token of "+what+" at "+realm.Host, realm.Host, strings.Join(scopes, " "), err)
 	}
 	out := Token{Token: token.Token, ExpiresIn: token.ExpiresIn}
 	if token.AccessToken != "" { // what some servers call it

@@ -199,7 +199,7 @@ func (s *session) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if s.login, err = s.client.login(ctx, s.repo); err != nil {
+	if s.login, err = s.client.login(ctx, s.repo, s.scope()); err != nil {
 		return err
 	}
 	s.scheme = ep.scheme
@@ -270,7 +270,7 @@ func (s *session) renew(ctx context.Context, used string, challenge *auth.Challe
 		return s.header, nil
 	}
 	// What a credential helper gave may be a token that has run out as well.
-	login, err := s.client.login(ctx, s.repo)
+	login, err := s.client.login(ctx, s.repo, s.scope())
 	if err != nil {
 		return s.header, err
 	}

@@ -37,7 +37,7 @@ func (c *Client) Token(ctx context.Context, r TokenRequest) (Token, error) {
 	if c.mayBePlain(r.Host) {
 		s.scheme = "http"
 	}
-	if s.login, err = c.login(ctx, s.repo); err != nil {
+	if s.login, err = c.login(ctx, s.repo, r.Scopes...); err != nil {
 		return Token{}, err
 	}
 	login, err := authn.Authorization(ctx, s.login)
@@ -50,13 +50,13 @@ func (c *Client) Token(ctx context.Context, r TokenRequest) (Token, error) {
 	return s.exchange(ctx, map[string]string{"realm": r.Realm, "service": r.Service}, r.Scopes)
 }
 
-// login resolves the credentials of a repository, as they are now.
-func (c *Client) login(ctx context.Context, repo name.Repository) (authn.Authenticator, error) {
+// login resolves the credentials of a repository for scopes, as they are now.
+func (c *Client) login(ctx context.Context, repo name.Repository, scopes ...string) (authn.Authenticator, error) {
 	var resource authn.Resource = repo
 	if repo.RepositoryStr() == "" {
 		resource = repo.Registry
 	}
-	login, err := authn.Resolve(ctx, c.keychain, resource)
+	login, err := authn.Resolve(ctx, c.keychain, WithScopes(resource, scopes...))
 	if err != nil {
 		return nil, errdefs.New(errdefs.Environment, "credentials of %s: %w", repo.RegistryStr(), err)
 	}
