@@ -53,7 +53,7 @@ type Options struct {
 	NoDefaultAttestations bool          `env:"NO-DEFAULT-ATTESTATIONS" also:"BUILDX_NO_DEFAULT_ATTESTATIONS" envDefault:"false" help:"Attest nothing that is not asked for."`
 	NoOCIArtifact         bool          `env:"NO-DEFAULT-OCI-ARTIFACT" also:"BUILDX_NO_DEFAULT_OCI_ARTIFACT" envDefault:"false" help:"Store attestations in the older form, for registries that refuse manifests with an artifact type."`
 	Reproducible          bool          `env:"REPRODUCIBLE" envDefault:"false" help:"Give all files and timestamps the time of SOURCE_DATE_EPOCH, else of the commit, and attest nothing by default, so that two builds of one commit have one digest."`
-	CompatibilityVersion  int           `env:"COMPATIBILITY-VERSION" envDefault:"0" help:"Write the image's bytes as an older BuildKit does: 10 is 0.13, 20 is 0.15, 30 is 0.31; 0 is the builder's own way."`
+	CompatibilityVersion  int           `env:"COMPATIBILITY-VERSION" help:"Write the image's bytes as an older BuildKit does: 10 is 0.13, 20 is 0.15, 30 is 0.31; 0 is the builder's own way."`
 	GitLabels             string        `env:"GIT-LABELS" also:"BUILDX_GIT_LABELS" bare:"true" placeholder:"BOOL" help:"Label the image with the revision, the repository and the Dockerfile's path, where the context is a checkout."`
 	GitInfo               bool          `env:"GIT-INFO" also:"BUILDX_GIT_INFO" envDefault:"true" help:"Record repository and revision of a context that is a checkout in its provenance."`
 	GitCheckDirty         bool          `env:"GIT-CHECK-DIRTY" also:"BUILDX_GIT_CHECK_DIRTY" envDefault:"false" help:"Let that revision end in -dirty where the checkout has changes."`
