@@ -45,6 +45,9 @@ var (
 	cacheImport = regexp.MustCompile(`^(\[\S+\] )?importing cache manifest from `)
 )
 
+// ImportsCache is whether the step looks for a cache.
+func (s Step) ImportsCache() bool { return cacheImport.MatchString(s.Name) }
+
 // CacheExports are the steps that exported caches.
 func (s Summary) CacheExports() []Step { return s.named(cacheExport) }
 

@@ -1,8 +1,6 @@
 package report
 
 import (
-	"strings"
-
 	"github.com/hullwright/hullwright/internal/progress"
 )
 
@@ -10,11 +8,7 @@ import (
 func (b Build) cache() cache {
 	var c cache
 	for _, s := range b.Summary.CacheImports() {
-		shown := b.step(s)
-		if shown.State == stateFailed && strings.Contains(s.Error, "not found") {
-			shown.State = stateMissing // as in every first run
-		}
-		c.Imports = append(c.Imports, shown)
+		c.Imports = append(c.Imports, b.step(s))
 	}
 	for _, s := range b.Summary.CacheExports() {
 		c.Exports = append(c.Exports, b.step(s))

@@ -84,13 +84,16 @@ type step struct {
 	Error    string
 }
 
-// The states of a step. They are class names in the page, too.
+// Class is the state's name in the page.
+func (s step) Class() string { return strings.ReplaceAll(s.State, " ", "") }
+
+// The states of a step.
 const (
 	stateRan     = "ran"
 	stateCached  = "cached"
 	stateFailed  = "failed"
-	stateStopped = "stopped" // because the build ended
-	stateMissing = "missing" // a cache that is not there to import
+	stateStopped = "stopped"   // because the build ended
+	stateMissing = "not there" // a cache to import, as in every first run
 	stateNotRun  = "not run"
 )
 
@@ -265,6 +268,8 @@ func stateOf(s progress.Step) string {
 	switch {
 	case s.Stopped():
 		return stateStopped
+	case s.ImportsCache() && strings.Contains(s.Error, "not found"):
+		return stateMissing
 	case s.Failed():
 		return stateFailed
 	case s.Cached:
