@@ -162,16 +162,16 @@ async function main(command) {
   run(file, command === 'metadata' && path.parse(file).name === 'metadata' ? [] : [command]);
 }
 
-// post undoes what the state file says was made, where there is one: main may
-// have ended before it made anything.
-async function post() {
-  const { 'STATE_hullwright-state': state, 'STATE_hullwright-binary': file, 'STATE_hullwright-pin': pin } = process.env;
+// post has a command undo what the state file says was made, where there is one:
+// main may have ended before it made anything.
+async function post(command, key) {
+  const { [`STATE_${key}`]: state, 'STATE_hullwright-binary': file, 'STATE_hullwright-pin': pin } = process.env;
   if (!state || !file) return;
   if (pin && !(await holds(file, pin))) throw new Fault(`${file} is no longer hullwright ${pinned.version}: it was not run`, `what ${state} names is left behind`);
-  // The action's inputs are still set, and teardown has some of the same names.
+  // The action's inputs are still set, and the command has some of the same names.
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(INPUT|HULLWRIGHT)_/.test(name)));
-  run(file, ['teardown', '--state', state], env);
+  run(file, [command, '--state', state], env);
 }
 
 exports.main = (command) => main(command).catch(fail);
-exports.post = () => post().catch(fail);
+exports.post = (command = 'teardown', key = 'hullwright-state') => post(command, key).catch(fail);

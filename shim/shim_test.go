@@ -51,8 +51,8 @@ func newPlace(t *testing.T, version, program string) *place {
 	p := &place{t: t, dir: dir, cache: filepath.Join(dir, "cache")}
 	p.env = []string{"PATH=" + os.Getenv("PATH"), "RUNNER_TOOL_CACHE=" + p.cache, "GITHUB_STATE=" + filepath.Join(dir, "state")}
 	scripts, err := filepath.Glob("*.js")
-	if err != nil || len(scripts) != 5 {
-		t.Fatalf("scripts %v, error %v, want action.js and four that call it", scripts, err)
+	if err != nil || len(scripts) != 7 {
+		t.Fatalf("scripts %v, error %v, want action.js and six that call it", scripts, err)
 	}
 	for _, name := range scripts {
 		text, err := os.ReadFile(name)
@@ -178,6 +178,11 @@ func TestPost(t *testing.T) {
 	p.check("post.js", 0, []string{"ran teardown --state /run/x y.json, images=\n"}, binary, state, "INPUT_IMAGES=main's")
 	p.check("post.js", 0, []string{"ran teardown --state /run/x y.json,"}, binary, state, pin)
 	p.check("post.js", 9, []string{"ran teardown"}, binary, state, "CODE=9")
+	// A login is undone by its own state: a setup's says nothing of it.
+	if out, code := p.run("logout.js", binary, state); out != "" || code != 0 {
+		t.Errorf("logout.js of another's state: code %d, output %q", code, out)
+	}
+	p.check("logout.js", 0, []string{"ran logout --state /run/l.json, images=\n"}, binary, "STATE_hullwright-login=/run/l.json", "INPUT_IMAGES=main's")
 	p.write("own/tool", echo+"# changed\n", 0o755)
 	p.check("post.js", 3, []string{"is no longer hullwright 1.2.3", "/run/x y.json"}, binary, state, pin)
 }

@@ -23,6 +23,7 @@ var floors = map[string]int{
 	"internal/derive":          4,
 	"internal/report":          4,
 	"internal/builder":         3,
+	"internal/login":           3,
 	"internal/meta":            3,
 	"internal/cli":             3,
 	"internal/meta/handlebars": 2,

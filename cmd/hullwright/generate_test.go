@@ -38,6 +38,7 @@ type action struct {
 var actions = []action{
 	{dir: ".", verb: "build-push", defaults: tokenDefault, post: true},
 	{dir: "setup", verb: "setup", post: true},
+	{dir: "login", verb: "login", defaults: tokenDefault, post: true},
 	{dir: "metadata", verb: "metadata", defaults: tokenDefault},
 	{dir: "build-push", verb: "build-push", defaults: tokenDefault, post: true},
 }
@@ -172,6 +173,7 @@ Every input can be given in several ways. The first of these that is not blank c
 | words | a list, split at line breaks and commas |
 | records | a list of key=value,key=value, one a line |
 | secrets | lines that no flag gives, since a command line is not private |
+| secret | text that no flag gives either; blanks around it do not count |
 
 An entry of a list that begins with a double quote runs to the closing one, over commas and line breaks, with ` + "`\"\"`" + ` for a
 quote within. Blank lines do not count.

@@ -3,6 +3,8 @@ package main
 import (
 	"github.com/hullwright/hullwright/internal/cli"
 	"github.com/hullwright/hullwright/internal/cmd/buildpush"
+	"github.com/hullwright/hullwright/internal/cmd/login"
+	"github.com/hullwright/hullwright/internal/cmd/logout"
 	"github.com/hullwright/hullwright/internal/cmd/metadata"
 	"github.com/hullwright/hullwright/internal/cmd/setup"
 	"github.com/hullwright/hullwright/internal/cmd/teardown"
@@ -13,8 +15,10 @@ import (
 func verbs() []cli.Verb {
 	return []cli.Verb{
 		setup.Verb(),
+		login.Verb(),
 		metadata.VerbWith(published.Tags),
 		buildpush.Verb(),
+		logout.Verb(),
 		teardown.Verb(),
 	}
 }

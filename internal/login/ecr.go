@@ -163,7 +163,7 @@ type ecrToken struct {
 }
 
 // ecrTokens asks by hand what is one request: Amazon's two packages for it would
-// add 3 MB to the program.
+// add 1 MB to the program.
 func (s *Source) ecrTokens(ctx context.Context, r ecrRequest, keys aws.Credentials) ([]Credentials, error) {
 	payload := []byte("{}")
 	if len(r.accounts) > 0 {

@@ -1,0 +1,268 @@
+// Package login is the login command: it tries credentials at registries and
+// keeps them for the job's later steps.
+//
+// Begin with [Verb]; run is the order of the work.
+package login
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/hullwright/hullwright/internal/ci"
+	"github.com/hullwright/hullwright/internal/cli"
+	"github.com/hullwright/hullwright/internal/errdefs"
+	"github.com/hullwright/hullwright/internal/input"
+	"github.com/hullwright/hullwright/internal/login"
+	"github.com/hullwright/hullwright/internal/registry"
+)
+
+// stateKey is the name under which the clean-up step finds the state file.
+const stateKey = "hullwright-login"
+
+// attempts are how many registries are tried at the same time.
+const attempts = 8
+
+// Options are what a person sets.
+type Options struct {
+	Registry      string       `env:"REGISTRY" arg:"REGISTRY" placeholder:"HOST" help:"Registry to log in to; the default is Docker Hub."`
+	Username      string       `env:"USERNAME" help:"User; with ECR an access key's id."`
+	Password      input.Secret `env:"PASSWORD" help:"Password or access token; with ECR an access key's secret."`
+	PasswordStdin bool         `env:"PASSWORD-STDIN" envDefault:"false" help:"Read the password from standard input."`
+	PasswordFile  string       `env:"PASSWORD-FILE" placeholder:"FILE" help:"File that holds the password."`
+	ECR           string       `env:"ECR" placeholder:"auto|true|false" help:"Whether Amazon is asked for the password; the default, auto, is by the registry's name."`
+	Scope         string       `env:"SCOPE" placeholder:"REPOSITORY@ACTIONS" help:"What the login is for, where several are needed at one registry: a repository, actions, or both, as team/app@push."`
+	RegistryAuth  input.Secret `env:"REGISTRY-AUTH" placeholder:"YAML" help:"Several logins: a list in YAML of registry, username, password, ecr and scope. No other of these inputs is given then."`
+	Logout        bool         `env:"LOGOUT" envDefault:"true" help:"On GitHub, log out at the end of the job."`
+
+	Config       string       `group:"where" env:"CONFIG" placeholder:"DIR" help:"Directory of a docker configuration that gets the credentials; the default is one of the job's own, which has all else that the user's has."`
+	State        string       `env:"STATE" placeholder:"FILE" help:"File that will say what was written, for logout. The default is in the job's temporary directory."`
+	ScopeOff     bool         `env:"SCOPE-DISABLED" also:"DOCKER_LOGIN_SCOPE_DISABLED" envDefault:"false" help:"Take scope as not given, for later steps whose programs know no scopes."`
+	GitHubToken  input.Secret `group:"providers" env:"GITHUB-TOKEN" help:"Token of the job on GitHub, the password of ghcr.io where none is given."`
+	IDToken      input.Secret `env:"ID-TOKEN" help:"OpenID Connect token of the job, as of GitLab's id_tokens, for Docker Hub and Azure; on GitHub the runner is asked for one."`
+	Connection   string       `env:"DOCKERHUB-OIDC-CONNECTIONID" also:"DOCKERHUB_OIDC_CONNECTIONID" placeholder:"UUID" help:"Connection of the organization at Docker Hub, which takes the job's OpenID Connect token instead of a password."`
+	ConnectionIn int          `env:"DOCKERHUB-OIDC-EXPIREIN" also:"DOCKERHUB_OIDC_EXPIREIN" envDefault:"300" help:"Seconds that its token lives, from 300 to 3600."`
+	AccountIDs   input.Words  `env:"AWS-ACCOUNT-IDS" also:"AWS_ACCOUNT_IDS" help:"Further accounts of Amazon's whose registries are logged in to."`
+
+	Insecure    input.Words `group:"registry" env:"INSECURE-REGISTRIES" placeholder:"HOST" help:"Registries, as registry.lan:5000, that may be spoken to over plain http or with a certificate that nobody vouches for. Loopback always may over http."`
+	TrustRealms input.Words `env:"TRUST-REALMS" placeholder:"HOST" help:"Token servers, as auth.example.com, that may get a registry's credentials though they are of another domain."`
+	cli.Common
+}
+
+// Verb is the command.
+func Verb() cli.Verb {
+	return cli.NewVerb(cli.Verb{
+		Name:    "login",
+		Summary: "log in to registries for the rest of the job",
+		Long: `
+Tries the credentials at the registry, and keeps them in a docker configuration
+of the job's own: two jobs on one machine do not see each other's. On GitHub
+later steps use it unasked; in a shell, take what the command prints:
+
+  eval "$(printenv TOKEN | hullwright login ghcr.io --username ada --password-stdin)"
+  hullwright logout`,
+		Reports: true,
+		Outputs: []cli.Output{
+			{Name: "docker-config", Help: "Directory of the docker configuration with the credentials."},
+			{Name: "state", Help: "The state file."},
+		},
+	}, run)
+}
+
+// job is one run.
+type job struct {
+	env     *cli.Env
+	options Options
+	source  *login.Source
+	client  *registry.Client
+	// found are the credentials of each account.
+	found [][]login.Credentials
+}
+
+func run(ctx context.Context, env *cli.Env, o Options) error {
+	j := &job{env: env, options: o}
+	accounts, err := o.accounts(env)
+	if err != nil {
+		return err
+	}
+	j.connect()
+	if err := j.prove(ctx, accounts); err != nil {
+		return err
+	}
+	return j.keep(ctx, accounts)
+}
+
+// connect makes what speaks to registries and providers.
+func (j *job) connect() {
+	o, environ := j.options, j.env.Environ
+	transport := registry.Transport(environ)
+	j.client = registry.New(
+		registry.WithTransport(transport),
+		registry.WithCertificates(registry.DockerCertificates(environ)),
+		registry.WithInsecure(o.Insecure...),
+		registry.WithTrustedRealm(o.TrustRealms...),
+		registry.WithRetry(registry.Retry{Tries: 4, Total: time.Minute}),
+		registry.WithRetryLog(func(line string) { fmt.Fprintln(j.env.Stderr, line) }),
+	)
+	j.source = &login.Source{
+		Environ:     o.environ(environ),
+		HTTP:        &http.Client{Transport: registry.Transport(environ), Timeout: time.Minute},
+		Now:         j.env.Now,
+		GitHubToken: string(o.GitHubToken),
+		IDToken:     string(o.IDToken),
+		Hide:        j.env.CI.Mask,
+	}
+}
+
+// prove gets the credentials of every account and tries them. All faults are
+// told at once, and nothing is written where there is one.
+func (j *job) prove(ctx context.Context, accounts []login.Account) error {
+	j.found = make([][]login.Credentials, len(accounts))
+	faults := make([]error, len(accounts))
+	var group errgroup.Group
+	group.SetLimit(attempts)
+	for i, a := range accounts {
+		group.Go(func() error {
+			j.found[i], faults[i] = j.proveOne(ctx, a)
+			return nil
+		})
+	}
+	group.Wait() // no function of it fails
+	return errors.Join(faults...)
+}
+
+func (j *job) proveOne(ctx context.Context, a login.Account) ([]login.Credentials, error) {
+	found, err := j.source.Credentials(ctx, a)
+	if err != nil {
+		return nil, wrap(a, err)
+	}
+	for _, c := range found {
+		j.env.CI.Mask(basic(c))
+		asked, err := j.client.Try(ctx, c.Registry, authn.FromConfig(authn.AuthConfig{Username: c.Username, Password: c.Password}))
+		if err != nil {
+			return nil, fmt.Errorf("log in to %s as %s: %w", c.Registry, c.Username, err)
+		}
+		if !asked {
+			j.env.Warnf("%s asks nobody who they are: the login was not tried", c.Registry)
+		}
+	}
+	return found, nil
+}
+
+// wrap names the registry, unless the fault names an input.
+func wrap(a login.Account, err error) error {
+	var told *errdefs.Error
+	if errors.As(err, &told) && told.Input != "" {
+		return err
+	}
+	return fmt.Errorf("credentials of %s: %w", a.Registry, err)
+}
+
+// keep writes what was found, and has later steps look there.
+func (j *job) keep(ctx context.Context, accounts []login.Account) error {
+	state, err := j.openState()
+	if err != nil {
+		return err
+	}
+	if err := j.write(ctx, state, accounts); err != nil {
+		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		return errors.Join(err, state.Undo(clean, j.buildx()))
+	}
+	return j.env.Output("state", state.Path())
+}
+
+func (j *job) openState() (*login.State, error) {
+	path := j.options.State
+	if path == "" {
+		var err error
+		if path, err = login.NewStatePath(temporary(j.env.Environ)); err != nil {
+			return nil, err
+		}
+	}
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(j.env.Dir, path)
+	}
+	if saver, ok := j.env.CI.(ci.StateSaver); ok && j.options.Logout {
+		if err := saver.SaveState(stateKey, path); err != nil {
+			return nil, err
+		}
+	}
+	return login.NewState(path)
+}
+
+// write puts every account's credentials into the directory that is theirs.
+func (j *job) write(ctx context.Context, state *login.State, accounts []login.Account) error {
+	var main *login.Directory
+	for i, a := range accounts {
+		var d *login.Directory
+		var err error
+		if a.Scope != "" {
+			d, err = login.ScopedDirectory(j.buildx(), a)
+		} else if d = main; d == nil {
+			d, err = j.directory()
+			main = d
+		}
+		if err != nil {
+			return err
+		}
+		if err := state.Record(d); err != nil {
+			return err
+		}
+		if err := d.Put(ctx, state.Run(), j.found[i]); err != nil {
+			return err
+		}
+		for _, c := range j.found[i] {
+			j.tell(a, c)
+		}
+	}
+	if main == nil {
+		return nil
+	}
+	return j.export(main)
+}
+
+func (j *job) tell(a login.Account, c login.Credentials) {
+	text := fmt.Sprintf("login: logged in to %s as %s", c.Registry, c.Username)
+	if a.Scope != "" {
+		text += " for " + a.Scope
+	}
+	if !c.Expires.IsZero() {
+		text += ", until " + c.Expires.UTC().Format(time.RFC3339)
+	}
+	fmt.Fprintln(j.env.Stderr, ci.Clean(text))
+}
+
+// directory is where logins without a scope are kept.
+func (j *job) directory() (*login.Directory, error) {
+	if c := j.options.Config; c != "" {
+		return login.NamedDirectory(within(j.env.Dir, c))
+	}
+	return login.OwnDirectory(j.env.Environ, j.env.Dir, temporary(j.env.Environ), func(text string) { j.env.Warnf("%s", text) })
+}
+
+func (j *job) buildx() string { return registry.BuildxDirectory(j.env.Environ, j.env.Dir) }
+
+// temporary is the job's directory for what ends with it.
+func temporary(environ map[string]string) string {
+	for _, variable := range []string{"RUNNER_TEMP", "TMPDIR"} {
+		if dir := environ[variable]; filepath.IsAbs(dir) {
+			return dir
+		}
+	}
+	return os.TempDir()
+}
+
+func within(dir, path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(dir, path)
+}
