@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -80,6 +81,18 @@ func unknownOpt(key, driver string, known []string) error {
 		return bad.WithHint("did you mean %s?", near)
 	}
 	return bad.WithHint("one of env.NAME, %s", strings.Join(known, ", "))
+}
+
+// ShownOpt is an option's value for people: a proxy's without its password.
+func ShownOpt(key, value string) string {
+	if !strings.HasPrefix(key, "env.") || !strings.HasSuffix(strings.ToLower(key), "_proxy") {
+		return value
+	}
+	u, err := url.Parse(value)
+	if err != nil || u.User == nil {
+		return value
+	}
+	return u.Redacted()
 }
 
 func whole(v string) (int64, error) {

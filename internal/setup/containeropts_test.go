@@ -91,3 +91,16 @@ func TestOptionsSpec(t *testing.T) {
 		t.Errorf("%d faults, want 4: %v", n, err)
 	}
 }
+
+func TestShownOpt(t *testing.T) {
+	for _, tt := range [][3]string{
+		{"env.http_proxy", "http://u:hush@p:1", "http://u:xxxxx@p:1"},
+		{"env.HTTPS_PROXY", "http://p:1", "http://p:1"},
+		{"env.no_proxy", "a,b", "a,b"},
+		{"image", "a@b", "a@b"},
+	} {
+		if got := ShownOpt(tt[0], tt[1]); got != tt[2] {
+			t.Errorf("%s=%s is shown as %s, want %s", tt[0], tt[1], got, tt[2])
+		}
+	}
+}

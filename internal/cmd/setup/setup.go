@@ -168,7 +168,7 @@ func outputs(env *cli.Env, b *setup.Builder, state *setup.State) error {
 			Flags: strings.Join(n.Flags, " "), Version: n.Version, Platforms: strings.Join(platforms, ","),
 		}
 		for _, key := range slices.Sorted(maps.Keys(n.DriverOpts)) {
-			shown.DriverOpts = append(shown.DriverOpts, key+"="+n.DriverOpts[key])
+			shown.DriverOpts = append(shown.DriverOpts, key+"="+setup.ShownOpt(key, n.DriverOpts[key]))
 		}
 		nodes = append(nodes, shown)
 	}
