@@ -151,13 +151,14 @@ func newAxis(steps []progress.Step) axis {
 	return axis{start: start, length: max(end.Sub(start), time.Millisecond)}
 }
 
-// bar is a run on the axis. One that did not end lasts to the axis' end.
+// bar is a run on the axis. One that did not end lasts to the axis' end; one that
+// was too short to be seen is a thin line.
 func (a axis) bar(r progress.Run) bar {
 	from, to := r.Started.Sub(a.start), a.length
 	if !r.Completed.IsZero() {
 		to = r.Completed.Sub(a.start)
 	}
-	return bar{X: a.percent(from), Width: a.percent(max(to-from, 0))}
+	return bar{X: a.percent(from), Width: a.percent(max(to-from, a.length/5000))}
 }
 
 func (a axis) percent(d time.Duration) string {
