@@ -80,10 +80,9 @@ func TestJourneys(t *testing.T) {
 			"interrupt":     interrupt,
 			"exits":         exits,
 			"wait-write":    waitWrite,
+			"auth-registry": startAuthRegistry,
+			"one-of":        oneOf,
 			"gitserver":     gitserver,
-			"webserver":     webserver,
-			"oddfiles":      oddfiles,
-			"badname":       badname,
 			"actions-cache": startActionsCache,
 			"sbom":          sbom,
 			"refuse":        refuse,
@@ -93,6 +92,9 @@ func TestJourneys(t *testing.T) {
 			"kill9":         kill9,
 			"ends":          ends,
 			"slowly":        slowly,
+			"webserver":     webserver,
+			"oddfiles":      oddfiles,
+			"badname":       badname,
 		},
 	})
 }

@@ -384,7 +384,7 @@ func (d *Directory) unlock(path string) error {
 	if d.made && d.base == "" {
 		os.Remove(d.Path) // fails where it is not empty, as it should
 	}
-	for dir := d.Path; d.base != "" && strings.HasPrefix(dir, d.base+string(filepath.Separator)); dir = filepath.Dir(dir) {
+	for dir := d.Path; d.base != "" && strings.HasPrefix(dir+string(filepath.Separator), d.base+string(filepath.Separator)); dir = filepath.Dir(dir) {
 		if os.Remove(dir) != nil {
 			break // not empty
 		}

@@ -143,7 +143,7 @@ func (s *Source) awsKeys(ctx context.Context, a Account, region string) (aws.Cre
 		return aws.Credentials{}, a.faultf("%s: username and password are an access key's id and secret: one is missing", a.Registry).
 			WithHint("give both, or none where the environment has credentials of Amazon's")
 	}
-	cfg, err := config.LoadDefaultConfig(ctx, config.WithRegion(region), config.WithHTTPClient(s.HTTP))
+	cfg, err := config.LoadDefaultConfig(ctx, config.WithRegion(region))
 	if err != nil {
 		return aws.Credentials{}, errdefs.New(errdefs.Environment, "credentials of Amazon's: %w", err)
 	}
