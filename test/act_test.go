@@ -101,7 +101,7 @@ func TestAct(t *testing.T) {
 			}
 			digest := w.holds(t, image, tags, tc.platforms)
 			names := strings.NewReplacer("DIGEST", digest, "REGISTRY", w.registry)
-			for _, text := range append(tc.says, "### hullwright build") { // the summary
+			for _, text := range append(tc.says, "### hullwright: built and pushed") { // the summary
 				got.says(t, names.Replace(text))
 			}
 			// act gives a step a terminal, which nobody watches: a display that
