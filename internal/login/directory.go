@@ -201,6 +201,17 @@ func scopeActions(text string) bool {
 // same registry is kept for [Directory.Drop]. A config.json that is a symbolic
 // link, or somebody else's, is an errdefs.Environment, and nothing is written.
 func (d *Directory) Put(ctx context.Context, run string, credentials []Credentials) error {
+	for try := 1; ; try++ {
+		err := d.put(ctx, run, credentials)
+		// Another run may have taken the directory away, with the last of its own
+		// credentials, just as it was made.
+		if !errors.Is(err, fs.ErrNotExist) || try == 100 {
+			return err
+		}
+	}
+}
+
+func (d *Directory) put(ctx context.Context, run string, credentials []Credentials) error {
 	made := !exists(d.Path)
 	if err := os.MkdirAll(d.Path, 0o700); err != nil {
 		return errdefs.New(errdefs.Environment, "%w", err)

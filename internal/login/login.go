@@ -9,7 +9,9 @@ package login
 
 import (
 	"context"
+	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -198,6 +200,16 @@ func googleUser(password string) string {
 	return "oauth2accesstoken"
 }
 
+// soundPort is whether a host's port, where it has one, can be one.
+func soundPort(host string) bool {
+	_, port, err := net.SplitHostPort(host)
+	if err != nil {
+		return true // none
+	}
+	_, err = strconv.ParseUint(port, 10, 16)
+	return err == nil
+}
+
 // ParseRegistry reads a registry as people write it: with https:// before it or a
 // slash behind, as docker login takes it, and any of Docker Hub's names. http://
 // is for loopback alone.
@@ -215,7 +227,7 @@ func ParseRegistry(input string, line int, text string) (name.Registry, error) {
 		return name.NewRegistry(name.DefaultRegistry)
 	}
 	reg, err := name.NewRegistry(host, name.StrictValidation)
-	if err != nil || strings.ContainsAny(host, "/@ ") {
+	if err != nil || strings.ContainsAny(host, "/@ ") || !soundPort(host) {
 		return name.Registry{}, errdefs.BadInputf(input, line, "%q is no registry", text).
 			WithHint("a registry reads registry.example or registry.example:5000, without a repository")
 	}

@@ -2,6 +2,7 @@ package buildpush
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/moby/buildkit/session/auth/authprovider"
 
 	"github.com/hullwright/hullwright/internal/errdefs"
+	hull "github.com/hullwright/hullwright/internal/registry"
 )
 
 // buildkitCredentials gives BuildKit's client the credentials that our own
@@ -24,24 +26,26 @@ func buildkitCredentials(keychain authn.Keychain, now func() time.Time) authprov
 	}
 	var mu sync.Mutex
 	known := map[string]login{}
-	return func(ctx context.Context, host string, _ []string, expired authprovider.ExpireCachedAuthCheck) (types.AuthConfig, error) {
+	return func(ctx context.Context, host string, scopes []string, expired authprovider.ExpireCachedAuthCheck) (types.AuthConfig, error) {
 		mu.Lock()
 		defer mu.Unlock()
-		if found, ok := known[host]; ok && expired != nil && !expired(found.at, host) {
+		key := host + " " + strings.Join(scopes, " ")
+		if found, ok := known[key]; ok && expired != nil && !expired(found.at, host) {
 			return found.AuthConfig, nil
 		}
 		at := now()
-		config, err := credentialsOf(ctx, keychain, host)
+		config, err := credentialsOf(ctx, keychain, host, scopes)
 		if err != nil {
 			return types.AuthConfig{}, err
 		}
-		known[host] = login{config, at}
+		known[key] = login{config, at}
 		return config, nil
 	}
 }
 
-// credentialsOf are the credentials of a registry, as BuildKit names it.
-func credentialsOf(ctx context.Context, keychain authn.Keychain, host string) (types.AuthConfig, error) {
+// credentialsOf are the credentials of a registry, as BuildKit names it, for
+// scopes.
+func credentialsOf(ctx context.Context, keychain authn.Keychain, host string, scopes []string) (types.AuthConfig, error) {
 	if host == authprovider.DockerHubRegistryHost {
 		host = name.DefaultRegistry
 	}
@@ -49,7 +53,7 @@ func credentialsOf(ctx context.Context, keychain authn.Keychain, host string) (t
 	if err != nil {
 		return types.AuthConfig{}, err
 	}
-	found, err := authn.Resolve(ctx, keychain, registry)
+	found, err := authn.Resolve(ctx, keychain, hull.WithScopes(registry, scopes...))
 	if err != nil {
 		return types.AuthConfig{}, errdefs.New(errdefs.Environment, "credentials of %s: %w", host, err)
 	}

@@ -5,13 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/hullwright/hullwright/internal/builder"
 	"github.com/hullwright/hullwright/internal/ci"
 	"github.com/hullwright/hullwright/internal/errdefs"
 	"github.com/hullwright/hullwright/internal/input"
+	"github.com/hullwright/hullwright/internal/login"
 	"github.com/hullwright/hullwright/internal/registry"
 )
 
@@ -83,7 +86,11 @@ func checkHost(word string) error {
 
 // openRegistry makes the client of registries.
 func (j *job) openRegistry() {
-	j.keychain = registry.Keychain(j.env.Environ, j.env.Dir)
+	credentials := login.Source{
+		Environ: j.env.Environ, Now: j.env.Now, Hide: j.env.CI.Mask,
+		HTTP: &http.Client{Transport: registry.Transport(j.env.Environ), Timeout: time.Minute},
+	}
+	j.keychain = credentials.Keychain(registry.Keychain(j.env.Environ, j.env.Dir), j.env.Dir)
 	j.registry = registry.New(
 		registry.WithKeychain(j.keychain),
 		registry.WithTransport(registry.Transport(j.env.Environ)),
