@@ -83,26 +83,26 @@ func (k *keychain) ask(ctx context.Context, program, key string) ([]byte, error)
 		return nil, errdefs.New(errdefs.Environment, "it says more than %d KiB", helperLimit>>10)
 	case limited.Err() != nil:
 		return nil, errdefs.New(errdefs.Environment, "no answer within %s", k.patience)
-	case errors.As(err, &exit) && credentials.IsErrCredentialsNotFoundMessage(strings.TrimSpace(out.String())):
+	case errors.As(err, &exit) && credentials.IsErrCredentialsNotFoundMessage(strings.TrimSpace(out.held.String())):
 		return nil, nil
 	case err != nil:
 		return nil, err
 	}
-	return out.Bytes(), nil
+	return out.held.Bytes(), nil
 }
 
 // boundedBuffer refuses what is beyond its limit, so that who writes stops.
 type boundedBuffer struct {
-	bytes.Buffer
+	held  bytes.Buffer // not embedded: its ReadFrom would know no limit
 	limit int
 	full  bool
 }
 
 // Write implements io.Writer.
 func (b *boundedBuffer) Write(p []byte) (int, error) {
-	if b.Len()+len(p) > b.limit {
+	if b.held.Len()+len(p) > b.limit {
 		b.full = true
 		return 0, errors.New("too long")
 	}
-	return b.Buffer.Write(p)
+	return b.held.Write(p)
 }
