@@ -87,6 +87,10 @@ var failures = []failure{
 		hint: "log in to the registry with an account that may do this; on GitHub the job needs permissions: packages: write",
 	},
 	{
+		name: "cache place", text: words(`(?s)failed to configure \w+ cache (ex|im)porter: .*(40[13]\b|AuthenticationFailed|AuthorizationFailure|AccessDenied)`), kind: hull.Denied, in: "cache-to",
+		hint: "check the cache's keys and what they may do; without ignore-error=false this is a warning",
+	},
+	{
 		name: "no repository", text: words(`failed to push .*(name.?unknown|repository.* does not exist|repository.* not found)`), kind: hull.Environment,
 		hint: "this registry wants the repository, or its project, to be made before a push; check the name too",
 	},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -75,5 +76,31 @@ func TestClassifyCanceled(t *testing.T) {
 	cancel()
 	if got := errdefs.KindOf(classify(ctx, Solve{}, progress.Summary{}, errors.New("anything"))); got != errdefs.Canceled {
 		t.Errorf("a canceled build has kind %v", got)
+	}
+}
+
+// A cache that can't be opened is left out only where it may fail.
+func TestWithoutCache(t *testing.T) {
+	opened := errors.New("failed to solve: failed to configure azblob cache exporter: no such container\nRESPONSE 403")
+	may := Cache{Type: "azblob", Attrs: map[string]string{"ignore-error": "true"}}
+	must := Cache{Type: "azblob", Attrs: map[string]string{"ignore-error": "false"}}
+	other := Cache{Type: "registry", Attrs: map[string]string{"ignore-error": "true"}}
+	rest, shown, ok := Solve{CacheExports: []Cache{may, other}}.withoutCache(opened, time.Time{})
+	if !ok || len(rest.CacheExports) != 1 || rest.CacheExports[0].Type != "registry" {
+		t.Errorf("%v %+v", ok, rest.CacheExports)
+	}
+	if v := shown.Vertexes[0]; v.Error != "no such container" || v.Name != "exporting cache to azblob" {
+		t.Errorf("shown is %+v", v)
+	}
+	for name, s := range map[string]Solve{
+		"must":  {CacheExports: []Cache{may, must}},
+		"other": {CacheExports: []Cache{other}},
+	} {
+		if _, _, ok := s.withoutCache(opened, time.Time{}); ok {
+			t.Errorf("%s: the cache is left out", name)
+		}
+	}
+	if _, _, ok := (Solve{CacheExports: []Cache{may}}).withoutCache(errors.New("exit code: 1"), time.Time{}); ok {
+		t.Error("a failed step leaves out the cache")
 	}
 }

@@ -172,7 +172,14 @@ func (s *solving) do(ctx context.Context, nodes func(name string) (*client.Clien
 		if !seen.last.IsZero() {
 			s.news <- seen.returned(s.plan.Node)
 		}
-		_, err = s.attempt(ctx, node)
+		seen, err = s.attempt(ctx, node)
+	}
+	if err != nil {
+		if rest, missed, ok := s.plan.withoutCache(err, seen.last); ok {
+			s.plan = rest
+			s.news <- missed
+			_, err = s.attempt(ctx, node)
+		}
 	}
 	if err != nil {
 		return &solveError{s.plan, err}
