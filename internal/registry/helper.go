@@ -40,11 +40,11 @@ func (k *keychain) help(ctx context.Context, helper, key string) (types.AuthConf
 	if strings.ContainsFunc(key, unicode.IsControl) {
 		return none, errdefs.New(errdefs.Environment, "credential helper %s: registry %q has a control character", helper, key)
 	}
-	said, err := k.ask(ctx, "docker-credential-"+helper, key)
+	said, has, err := k.ask(ctx, "docker-credential-"+helper, key)
 	if err != nil {
 		return none, errdefs.New(errdefs.Environment, "credential helper docker-credential-%s: %w", helper, err)
 	}
-	if said == nil {
+	if !has {
 		return none, nil
 	}
 	var found credentials.Credentials
@@ -60,8 +60,8 @@ func (k *keychain) help(ctx context.Context, helper, key string) (types.AuthConf
 	return types.AuthConfig{Username: found.Username, Password: found.Secret}, nil
 }
 
-// ask runs a helper with our environment; nil is that it has nothing.
-func (k *keychain) ask(ctx context.Context, program, key string) ([]byte, error) {
+// ask runs a helper with our environment; has is whether it has anything.
+func (k *keychain) ask(ctx context.Context, program, key string) (said []byte, has bool, err error) {
 	limited, cancel := context.WithTimeout(ctx, k.patience)
 	defer cancel()
 	cmd := exec.CommandContext(limited, program, "get")
@@ -74,21 +74,21 @@ func (k *keychain) ask(ctx context.Context, program, key string) ([]byte, error)
 	out := &boundedBuffer{limit: helperLimit}
 	cmd.Stdout = out
 	endWithChildren(cmd)
-	err := cmd.Run()
+	err = cmd.Run()
 	var exit *exec.ExitError
 	switch {
 	case ctx.Err() != nil:
-		return nil, ctx.Err()
+		return nil, false, ctx.Err()
 	case out.full:
-		return nil, errdefs.New(errdefs.Environment, "it says more than %d KiB", helperLimit>>10)
+		return nil, false, errdefs.New(errdefs.Environment, "it says more than %d KiB", helperLimit>>10)
 	case limited.Err() != nil:
-		return nil, errdefs.New(errdefs.Environment, "no answer within %s", k.patience)
+		return nil, false, errdefs.New(errdefs.Environment, "no answer within %s", k.patience)
 	case errors.As(err, &exit) && credentials.IsErrCredentialsNotFoundMessage(strings.TrimSpace(out.held.String())):
-		return nil, nil
+		return nil, false, nil
 	case err != nil:
-		return nil, err
+		return nil, false, err
 	}
-	return out.held.Bytes(), nil
+	return out.held.Bytes(), true, nil
 }
 
 // boundedBuffer refuses what is beyond its limit, so that who writes stops.
