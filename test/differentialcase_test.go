@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -61,7 +62,8 @@ var directive = regexp.MustCompile(`^(differs|exit|steps|stdin|stdout|context): 
 // before, with whose cache both work. "hullwright" and "buildx" hold arguments,
 // one a line, that only one of them gets; "env" holds variables of both;
 // "stdin" is standard input. All other sections are files of the working
-// directory.
+// directory. They should be no other case's: BuildKit takes a layer that it has
+// in whichever compression another build wanted.
 func readCase(t *testing.T, path string) testCase {
 	t.Helper()
 	archive, err := txtar.ParseFile(path)
@@ -145,8 +147,12 @@ func givens(t *testing.T, path string, data []byte) []given {
 	return all
 }
 
-// fileTime is the time of every file of a context.
-var fileTime = time.Date(2024, 5, 6, 7, 8, 9, 0, time.UTC)
+// fileTime is the time of every file of the case's context. It is the case's own:
+// buildx lets BuildKit take a file for that of another directory of the same
+// name, if size and time agree.
+func (c testCase) fileTime() time.Time {
+	return time.Unix(1700000000+int64(crc32.ChecksumIEEE([]byte(c.name))%10_000_000), 0)
+}
 
 // write writes the case's files.
 func (c testCase) write(t *testing.T, dir string) {
@@ -155,7 +161,7 @@ func (c testCase) write(t *testing.T, dir string) {
 		path := filepath.Join(dir, filepath.FromSlash(f.Name))
 		check(t, os.MkdirAll(filepath.Dir(path), 0o755))
 		check(t, os.WriteFile(path, f.Data, 0o644))
-		check(t, os.Chtimes(path, fileTime, fileTime))
+		check(t, os.Chtimes(path, c.fileTime(), c.fileTime()))
 	}
 }
 
@@ -283,7 +289,7 @@ func tarOf(t *testing.T, c testCase) []byte {
 	var buf bytes.Buffer
 	w := tar.NewWriter(&buf)
 	for _, f := range c.files {
-		check(t, w.WriteHeader(&tar.Header{Name: f.Name, Mode: 0o644, Size: int64(len(f.Data)), ModTime: fileTime}))
+		check(t, w.WriteHeader(&tar.Header{Name: f.Name, Mode: 0o644, Size: int64(len(f.Data)), ModTime: c.fileTime()}))
 		_, err := w.Write(f.Data)
 		check(t, err)
 	}

@@ -83,9 +83,13 @@ func mountName(name string) string {
 	return name
 }
 
-// sharedKey is the last part of a directory's path.
+// sharedKey is a name of a directory that no other directory has. Of one key
+// BuildKit takes a file for the one that it got before where size, mode and time
+// are the same, so that a key of the last part of the path alone, as buildx's
+// on one machine, can put the file of another directory into an image.
 func sharedKey(dir string) string {
-	return dir[strings.LastIndexAny(dir, `/\`)+1:]
+	sum := sha256.Sum256([]byte(dir))
+	return dir[strings.LastIndexAny(dir, `/\`)+1:] + ":" + hex.EncodeToString(sum[:8])
 }
 
 // layouts are the directories of OCI layouts by their stores' ids.
