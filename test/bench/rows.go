@@ -29,7 +29,7 @@ func rows() []row {
 		{"tags", true, tags},
 		// a builder, from nothing to its first answer
 		{"setup", true, setup},
-		// our memory while 512 MB go from the builder to a registry
+		// our memory while large images go to a registry and to a file
 		{"memory", true, memory},
 		// one image to three registries behind slow links
 		{"registries", true, registries},
@@ -178,21 +178,48 @@ func setup(ctx context.Context, l *lab) ([]measurement, error) {
 // randomLayer makes MIB of data that no two runs share and that don't compress.
 const randomLayer = "FROM alpine:3\nARG NONCE\nARG MIB\nRUN echo $NONCE && dd if=/dev/urandom of=/layer bs=1M count=$MIB\n"
 
+// zeroLayer is one layer of MIB of zeros, made anew where NONCE is.
+const zeroLayer = "FROM alpine:3\nARG NONCE\nARG MIB\nRUN echo $NONCE && dd if=/dev/zero of=/layer bs=1M count=$MIB\n"
+
+// memory takes one sample of each: the peak is what counts, and all bytes move
+// but once.
 func memory(ctx context.Context, l *lab) ([]measurement, error) {
-	dir, err := l.context("memory", randomLayer, nil)
+	pushed, err := l.peakOf(ctx, "pushed", randomLayer, "MIB=512")
 	if err != nil {
 		return nil, err
 	}
-	b := build{
-		context: dir, platforms: "linux/amd64", references: []string{l.registry + "/memory:1.4.2"},
-		args: []string{"MIB=512", "NONCE=" + l.nonce()},
-	}
-	// The peak is what counts, and all bytes move but once: no warm-up.
-	s, err := l.run(ctx, l.hullwright(b))
+	// Uncompressed, so that all of it goes through the program to the file.
+	file := filepath.Join(l.dir, "image.tar")
+	written, err := l.peakOf(ctx, "written", zeroLayer, "MIB=2048", "--outputs", "type=oci,compression=uncompressed,dest="+file)
 	if err != nil {
 		return nil, err
 	}
-	return []measurement{{what: "peak memory, layer of 512 MiB", ours: peak([]sample{s}), budget: atMost(memoryLimit)}}, nil
+	info, err := os.Stat(file)
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() < 2048<<20 {
+		return nil, fmt.Errorf("%s has %d bytes, which is no image of 2 GiB", file, info.Size())
+	}
+	return []measurement{
+		{what: "peak memory, layer of 512 MiB pushed", ours: pushed, budget: atMost(memoryLimit)},
+		{what: "peak memory, image of 2 GiB pushed and written to a tar", ours: written, budget: atMost(memoryLimit)},
+	}, os.Remove(file)
+}
+
+// peakOf is our peak of memory in one build.
+func (l *lab) peakOf(ctx context.Context, name, dockerfile, size string, more ...string) (quantity, error) {
+	dir, err := l.context(name, dockerfile, nil)
+	if err != nil {
+		return quantity{}, err
+	}
+	c := l.hullwright(build{
+		context: dir, platforms: "linux/amd64", references: []string{l.registry + "/" + name + ":1.4.2"},
+		args: []string{size, "NONCE=" + l.nonce()},
+	})
+	c.args = append(c.args, more...)
+	s, err := l.run(ctx, c)
+	return peak([]sample{s}), err
 }
 
 func registries(ctx context.Context, l *lab) ([]measurement, error) {
