@@ -190,7 +190,7 @@ func memory(ctx context.Context, l *lab) ([]measurement, error) {
 	}
 	// Uncompressed, so that all of it goes through the program to the file.
 	file := filepath.Join(l.dir, "image.tar")
-	written, err := l.peakOf(ctx, "written", zeroLayer, "MIB=2048", "--outputs", "type=oci,compression=uncompressed,dest="+file)
+	written, err := l.peakOf(ctx, "written", zeroLayer, "MIB=2048", "--outputs", "type=oci,compression=uncompressed,force-compression=true,dest="+file)
 	if err != nil {
 		return nil, err
 	}
