@@ -22,7 +22,7 @@ func TestActLogin(t *testing.T) {
 	if strings.Contains(got.out, adaPassword) {
 		t.Errorf("the password is in the log:\n%s", got.out)
 	}
-	m := regexp.MustCompile(`credentials are in (\S+)`).FindStringSubmatch(got.out)
+	m := regexp.MustCompile(`credentials are in (/\S+)`).FindStringSubmatch(got.out)
 	if m == nil || !strings.Contains(m[1], "hullwright-docker-") {
 		t.Fatalf("later steps did not get a directory: %v\n%s", m, got.out)
 	}

@@ -37,7 +37,7 @@ func (c *Client) Token(ctx context.Context, r TokenRequest) (Token, error) {
 	if c.mayBePlain(r.Host) {
 		s.scheme = "http"
 	}
-	if s.login, err = c.login(ctx, s.repo, r.Scopes...); err != nil {
+	if s.login, err = c.login(ctx, s.repo, scopesOf(r.Scopes, s.repo.RepositoryStr())...); err != nil {
 		return Token{}, err
 	}
 	login, err := authn.Authorization(ctx, s.login)
@@ -61,6 +61,21 @@ func (c *Client) login(ctx context.Context, repo name.Repository, scopes ...stri
 		return nil, errdefs.New(errdefs.Environment, "credentials of %s: %w", repo.RegistryStr(), err)
 	}
 	return login, nil
+}
+
+// scopesOf are the scopes of a repository among others: with the one that is
+// pushed to, BuildKit asks for those that it would mount layers from, and a
+// login that was made for the former must count all the same.
+func scopesOf(scopes []string, repository string) []string {
+	var own []string
+	for _, text := range scopes {
+		for scope := range strings.FieldsSeq(text) {
+			if repository == "" || strings.HasPrefix(scope, "repository:"+repository+":") {
+				own = append(own, scope)
+			}
+		}
+	}
+	return own
 }
 
 // scopedRepository is the repository that scopes are for: the one to push to,

@@ -162,3 +162,17 @@ func TestCredentialsRunOut(t *testing.T) {
 		t.Errorf("rows %s, error %v, the helper was asked %d times", statuses(rows), err, h.asked)
 	}
 }
+
+func TestScopesOf(t *testing.T) {
+	scopes := []string{"repository:base:pull repository:team/app:pull,push", "repository:team/app2:pull"}
+	for repository, want := range map[string]string{
+		"team/app": "repository:team/app:pull,push",
+		"base":     "repository:base:pull",
+		"other":    "",
+		"":         "repository:base:pull repository:team/app:pull,push repository:team/app2:pull",
+	} {
+		if got := strings.Join(scopesOf(scopes, repository), " "); got != want {
+			t.Errorf("of %q: %q, want %q", repository, got, want)
+		}
+	}
+}
