@@ -14,12 +14,9 @@ import (
 	"time"
 
 	cerrdefs "github.com/containerd/errdefs"
-	"github.com/distribution/reference"
-	"github.com/moby/moby/api/pkg/authconfig"
 	"github.com/moby/moby/api/pkg/stdcopy"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/mount"
-	"github.com/moby/moby/api/types/registry"
 	engine "github.com/moby/moby/client"
 	"github.com/moby/moby/client/pkg/security"
 
@@ -249,8 +246,14 @@ func addDirs(tw *tar.Writer, dir string, made map[string]bool) error {
 }
 
 // pull gets the image. Where that fails an image that is there serves: the
-// registry may be out of reach by design.
+// registry may be out of reach by design. One that is named by its digest is
+// not asked for again.
 func (c *containerNode) pull(ctx context.Context, api *engine.Client, image string) error {
+	if pinned(image) {
+		if _, err := api.ImageInspect(ctx, image); err == nil {
+			return nil
+		}
+	}
 	c.m.stepf("pulling image %s", image)
 	pullErr := c.m.pull(ctx, api, image)
 	if pullErr == nil {
@@ -260,48 +263,10 @@ func (c *containerNode) pull(ctx context.Context, api *engine.Client, image stri
 		return ctx.Err()
 	}
 	if _, err := api.ImageInspect(ctx, image); err != nil {
-		return errdefs.New(errdefs.Environment, "pull image %s: %w", image, pullErr).
-			WithHint("driver-opts image=... names another image; docker login, if it needs credentials")
+		return errPull(image, pullErr)
 	}
 	c.m.stepf("using image %s as it is here, since the pull failed: %s", image, firstLine(pullErr.Error()))
 	return nil
-}
-
-// pull pulls an image with the credentials of the docker CLI's configuration.
-func (m *Manager) pull(ctx context.Context, api *engine.Client, image string) error {
-	auth, err := m.registryAuth(image)
-	if err != nil {
-		return err
-	}
-	stream, err := api.ImagePull(ctx, image, engine.ImagePullOptions{RegistryAuth: auth})
-	if err != nil {
-		return err
-	}
-	defer stream.Close()
-	return stream.Wait(ctx)
-}
-
-func (m *Manager) registryAuth(image string) (string, error) {
-	named, err := reference.ParseNormalizedNamed(image)
-	if err != nil {
-		return "", errdefs.BadInputf("driver-opts", 0, "image %q: %w", image, err)
-	}
-	host := reference.Domain(named)
-	if host == "docker.io" {
-		host = "https://index.docker.io/v1/" // the key under which Docker Hub's are kept
-	}
-	file, err := m.dockerConfig()
-	if err != nil {
-		return "", err
-	}
-	auth, err := file.GetAuthConfig(host)
-	if err != nil || auth.Username == "" && auth.IdentityToken == "" && auth.RegistryToken == "" {
-		return "", err
-	}
-	return authconfig.Encode(registry.AuthConfig{
-		Username: auth.Username, Password: auth.Password, Auth: auth.Auth, ServerAddress: auth.ServerAddress,
-		IdentityToken: auth.IdentityToken, RegistryToken: auth.RegistryToken,
-	})
 }
 
 // dial connects to buildkitd through a command in the container.

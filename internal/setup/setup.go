@@ -14,6 +14,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/session"
+	"golang.org/x/sync/singleflight"
 )
 
 // The drivers.
@@ -53,7 +54,8 @@ var ErrNoBuilder = errors.New("no such builder")
 
 // Manager finds and makes builders on one host.
 type Manager struct {
-	host Host
+	host    Host
+	pulling singleflight.Group // of images, by engine and name
 }
 
 // New is a manager of the host's builders.
