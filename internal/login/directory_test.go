@@ -386,3 +386,38 @@ func TestRegistries(t *testing.T) {
 		}
 	}
 }
+
+// FuzzScope gives any text for a scope: what is taken for one stays below the
+// registry's own directory.
+func FuzzScope(f *testing.F) {
+	for _, scope := range []string{"team/app@push", "@pull", "../x", "a/../../b", "a@b/../c", "."} {
+		f.Add(scope)
+	}
+	reg, err := ParseRegistry("registry", 0, "ghcr.io")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, scope string) {
+		d, err := ScopedDirectory("/b", Account{Registry: reg, Scope: scope})
+		if err == nil && d.Path != filepath.Clean(d.Path) {
+			t.Errorf("%q: %q is not clean", scope, d.Path)
+		}
+		if err == nil && !strings.HasPrefix(d.Path, "/b/config/ghcr.io") {
+			t.Errorf("%q leads to %q", scope, d.Path)
+		}
+	})
+}
+
+// FuzzParseRegistry gives any text for a registry: what is taken for one is a host
+// and nothing else.
+func FuzzParseRegistry(f *testing.F) {
+	for _, text := range []string{"ghcr.io", "https://ghcr.io/", "ghcr.io@evil.com", "http://[::1]:5000", "a:b@c"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		reg, err := ParseRegistry("registry", 0, text)
+		if err == nil && strings.ContainsAny(reg.RegistryStr(), "@/\\?# \n\x00") {
+			t.Errorf("%q is read as %q", text, reg.RegistryStr())
+		}
+	})
+}

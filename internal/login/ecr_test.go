@@ -86,35 +86,35 @@ func TestECR(t *testing.T) {
 		name     string
 		registry string
 		accounts string
-		server   amazon
+		server   *amazon
 		want     []string // registries that are logged in to
 		body     string
 		scope    string // of the signature
 		err      string
 		kind     errdefs.Kind
 	}{
-		{name: "one account", registry: "012345678910.dkr.ecr.us-east-1.amazonaws.com", server: amazon{answer: "one"},
+		{name: "one account", registry: "012345678910.dkr.ecr.us-east-1.amazonaws.com", server: &amazon{answer: "one"},
 			want: []string{"012345678910.dkr.ecr.us-east-1.amazonaws.com"}, body: `{"registryIds":["012345678910"]}`, scope: "/us-east-1/ecr/aws4_request"},
-		{name: "several accounts", registry: "012345678910.dkr.ecr.us-east-1.amazonaws.com", accounts: "109876543210, 012345678910", server: amazon{answer: "two"},
+		{name: "several accounts", registry: "012345678910.dkr.ecr.us-east-1.amazonaws.com", accounts: "109876543210, 012345678910", server: &amazon{answer: "two"},
 			want: []string{"012345678910.dkr.ecr.us-east-1.amazonaws.com", "109876543210.dkr.ecr.us-east-1.amazonaws.com"},
 			body: `{"registryIds":["012345678910","109876543210"]}`},
-		{name: "both stacks of the internet", registry: "012345678910.dkr-ecr.us-east-1.on.aws", server: amazon{answer: "one"},
+		{name: "both stacks of the internet", registry: "012345678910.dkr-ecr.us-east-1.on.aws", server: &amazon{answer: "one"},
 			want: []string{"012345678910.dkr-ecr.us-east-1.on.aws", "012345678910.dkr.ecr.us-east-1.amazonaws.com"}},
-		{name: "China", registry: "012345678910.dkr.ecr.cn-north-1.amazonaws.com.cn", server: amazon{answer: "one"}, scope: "/cn-north-1/ecr/aws4_request",
+		{name: "China", registry: "012345678910.dkr.ecr.cn-north-1.amazonaws.com.cn", server: &amazon{answer: "one"}, scope: "/cn-north-1/ecr/aws4_request",
 			want: []string{"012345678910.dkr.ecr.cn-north-1.amazonaws.com.cn", "012345678910.dkr.ecr.us-east-1.amazonaws.com"}},
-		{name: "public", registry: "public.ecr.aws", server: amazon{answer: "public"},
+		{name: "public", registry: "public.ecr.aws", server: &amazon{answer: "public"},
 			want: []string{"public.ecr.aws"}, body: `{}`, scope: "/us-east-1/ecr-public/aws4_request"},
-		{name: "a server that fails at first", registry: "public.ecr.aws", server: amazon{answer: "public", failures: 3}, want: []string{"public.ecr.aws"}},
-		{name: "a server that fails", registry: "public.ecr.aws", server: amazon{failures: 9}, err: "Amazon ecr-public: status 503", kind: errdefs.Environment},
-		{name: "denied", registry: "public.ecr.aws", server: amazon{status: 400, answer: "denied"}, err: "AccessDeniedException: User: arn:aws:iam::", kind: errdefs.Denied},
-		{name: "keys that ended", registry: "public.ecr.aws", server: amazon{status: 400, answer: "expired"}, err: "ExpiredTokenException: The security token", kind: errdefs.Denied},
-		{name: "an answer with a look-alike", registry: "012345678910.dkr.ecr.us-east-1.amazonaws.com", server: amazon{answer: "strange"}, err: "no registry of Amazon's", kind: errdefs.Environment},
-		{name: "an answer without a token", registry: "012345678910.dkr.ecr.us-east-1.amazonaws.com", server: amazon{answer: "empty"}, err: "has no token", kind: errdefs.Environment},
-		{name: "an answer of another kind", registry: "public.ecr.aws", server: amazon{answer: "junk"}, err: "is no JSON", kind: errdefs.Environment},
-		{name: "an account of the wrong length", registry: "012345678910.dkr.ecr.us-east-1.amazonaws.com", accounts: "12", err: `"12" is no account`, kind: errdefs.BadInput},
+		{name: "a server that fails at first", registry: "public.ecr.aws", server: &amazon{answer: "public", failures: 3}, want: []string{"public.ecr.aws"}},
+		{name: "a server that fails", registry: "public.ecr.aws", server: &amazon{failures: 9}, err: "Amazon ecr-public: status 503", kind: errdefs.Environment},
+		{name: "denied", registry: "public.ecr.aws", server: &amazon{status: 400, answer: "denied"}, err: "AccessDeniedException: User: arn:aws:iam::", kind: errdefs.Denied},
+		{name: "keys that ended", registry: "public.ecr.aws", server: &amazon{status: 400, answer: "expired"}, err: "ExpiredTokenException: The security token", kind: errdefs.Denied},
+		{name: "an answer with a look-alike", registry: "012345678910.dkr.ecr.us-east-1.amazonaws.com", server: &amazon{answer: "strange"}, err: "no registry of Amazon's", kind: errdefs.Environment},
+		{name: "an answer without a token", registry: "012345678910.dkr.ecr.us-east-1.amazonaws.com", server: &amazon{answer: "empty"}, err: "has no token", kind: errdefs.Environment},
+		{name: "an answer of another kind", registry: "public.ecr.aws", server: &amazon{answer: "junk"}, err: "is no JSON", kind: errdefs.Environment},
+		{name: "an account of the wrong length", registry: "012345678910.dkr.ecr.us-east-1.amazonaws.com", accounts: "12", server: &amazon{}, err: `"12" is no account`, kind: errdefs.BadInput},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			server := httptest.NewServer(&tt.server)
+			server := httptest.NewServer(tt.server)
 			defer server.Close()
 			s, hidden := newSource(map[string]string{"AWS_ENDPOINT_URL": server.URL, "AWS_ACCOUNT_IDS": tt.accounts})
 			a := account(t, tt.registry)

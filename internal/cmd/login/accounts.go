@@ -214,7 +214,7 @@ func readLogin(input string, node *yaml.Node) (written, []error) {
 		part, known := parts[key.Value]
 		switch {
 		case !known:
-			fault := errdefs.BadInputf(input, key.Line, "unknown key %q", shortened(key.Value))
+			fault := errdefs.BadInputf(input, key.Line, "unknown key %s", shown(key.Value))
 			hint := "one of " + strings.Join(loginKeys, ", ")
 			if near := errdefs.Nearest(key.Value, loginKeys); near != "" {
 				hint = fmt.Sprintf("did you mean %s?", near)
@@ -229,12 +229,15 @@ func readLogin(input string, node *yaml.Node) (written, []error) {
 	return w, faults
 }
 
-// shortened keeps a line without a colon, which may be a secret, out of an error.
-func shortened(key string) string {
-	if len(key) > 16 {
-		return key[:16] + "..."
+// word is what a key that was misspelled looks like; others may be a secret in the
+// wrong place.
+var word = regexp.MustCompile(`^[A-Za-z_-]{1,16}$`)
+
+func shown(key string) string {
+	if word.MatchString(key) {
+		return fmt.Sprintf("%q", key)
 	}
-	return key
+	return "(not shown)"
 }
 
 // environ is the environment with what inputs say in place of its variables.

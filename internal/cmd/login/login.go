@@ -6,6 +6,7 @@ package login
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -176,6 +177,7 @@ func (j *job) keep(ctx context.Context, accounts []login.Account) error {
 		defer cancel()
 		return errors.Join(err, state.Undo(clean, j.buildx()))
 	}
+	fmt.Fprintf(j.env.Stderr, "login: state file %s\n", state.Path())
 	return j.env.Output("state", state.Path())
 }
 
@@ -238,6 +240,10 @@ func (j *job) tell(a login.Account, c login.Credentials) {
 		text += ", until " + c.Expires.UTC().Format(time.RFC3339)
 	}
 	fmt.Fprintln(j.env.Stderr, ci.Clean(text))
+	var first struct{ Auths map[string]json.RawMessage }
+	if json.Unmarshal([]byte(j.env.Environ["DOCKER_AUTH_CONFIG"]), &first) == nil && first.Auths[registry.ConfigKey(c.Registry.RegistryStr())] != nil {
+		j.env.Warnf("DOCKER_AUTH_CONFIG has credentials of %s too, and they come first; unset it for this login to count", c.Registry)
+	}
 }
 
 // directory is where logins without a scope are kept.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/hullwright/hullwright/internal/ci"
 	"github.com/hullwright/hullwright/internal/cli"
+	"github.com/hullwright/hullwright/internal/input"
 )
 
 // bouncer is a registry that one account may enter.
@@ -190,6 +192,41 @@ func TestOpenDoor(t *testing.T) {
 	if got.code != 0 || !strings.Contains(got.err, host+" asks nobody who they are") {
 		t.Errorf("code %d:\n%s", got.code, got.err)
 	}
+}
+
+// TestShadowed is a runner whose settings have credentials that come first.
+func TestShadowed(t *testing.T) {
+	host := bouncer(t, "ada", "hunter2")
+	environ := map[string]string{"DOCKER_AUTH_CONFIG": `{"auths":{"` + host + `":{"auth":"YTpi"}}}`}
+	got := runLogin(t, environ, "hunter2", host, "--username", "ada", "--password-stdin", "--provider", "github")
+	if got.code != 0 || !strings.Contains(got.err, "DOCKER_AUTH_CONFIG has credentials of "+host) {
+		t.Errorf("code %d:\n%s", got.code, got.err)
+	}
+}
+
+// FuzzRegistryAuth gives any text for a list of logins: it is one, or a fault that
+// shows none of it that may be a secret.
+func FuzzRegistryAuth(f *testing.F) {
+	f.Add("- {registry: ghcr.io, username: ada, password: hunter2}")
+	f.Add("- registry: x\n  password: |\n    hunter2\n- hunter2: hunter2")
+	f.Add("{a: &a [hunter2], b: *a}")
+	f.Fuzz(func(t *testing.T, text string) {
+		o := Options{RegistryAuth: input.Secret(text)}
+		if text == "" {
+			return
+		}
+		provider, err := ci.Detect(ci.Host{Environ: map[string]string{}, Stdout: io.Discard, Stderr: io.Discard}, "git")
+		if err != nil {
+			t.Fatal(err)
+		}
+		accounts, err := o.accounts(&cli.Env{CI: provider, Dir: "/"})
+		if err == nil && len(accounts) == 0 {
+			t.Error("neither a login nor a fault")
+		}
+		if err != nil && strings.Contains(err.Error(), "hunter2") && !strings.Contains(text, "registry") && !strings.Contains(text, "ecr") && !strings.Contains(text, "scope") {
+			t.Errorf("the error shows the password: %v", err)
+		}
+	})
 }
 
 // TestTLS is a registry by a certificate that nobody vouches for.
