@@ -27,9 +27,6 @@ const bootLimit = 20 * time.Second
 // tailLines is how many of its log's last lines an error has.
 const tailLines = 20
 
-// remote is buildx's word for a buildkitd that is reached by its address.
-const remote = "remote"
-
 // connector reaches a node's buildkitd.
 type connector interface {
 	dial(ctx context.Context) (net.Conn, error)
@@ -45,6 +42,14 @@ type starter interface {
 	// first; a nil state is a builder that somebody else made.
 	up(ctx context.Context, state *State) error
 }
+
+// reasoner is a connector that knows why it could not connect. gRPC makes a
+// text of what it is told, without hints.
+type reasoner interface{ why() error }
+
+// named is a connector whose daemon is told by its name from others behind one
+// address.
+type named interface{ authority() string }
 
 func (m *Manager) stepf(format string, args ...any) {
 	fmt.Fprintf(m.host.Stderr, "setup: "+format+"\n", args...)
@@ -112,7 +117,7 @@ func (m *Manager) findOrMake(ctx context.Context, spec Spec, state *State) (g *g
 	err = s.locked(ctx, func() error {
 		g, err = s.read(spec.Name)
 		if err == nil {
-			return checkDriver(spec, g)
+			return errors.Join(checkDriver(spec, g), m.checkNodes(spec, g))
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
 			return err
@@ -128,6 +133,9 @@ func (m *Manager) findOrMake(ctx context.Context, spec Spec, state *State) (g *g
 
 // enter writes a new builder to the store.
 func (m *Manager) enter(s *store, g *group, use bool, state *State) error {
+	if err := keepCertificates(g, state); err != nil {
+		return err
+	}
 	if err := state.record(entry{Kind: kindBuilder, ID: g.Name, Where: s.dir}); err != nil {
 		return err
 	}
@@ -168,82 +176,6 @@ func (g *group) driver() string {
 	return g.Driver
 }
 
-// newGroup is the builder that spec describes. It makes nothing.
-func (m *Manager) newGroup(ctx context.Context, spec Spec, state *State) (*group, error) {
-	endpoint, err := m.endpoint(spec.Endpoint)
-	if err != nil {
-		return nil, err
-	}
-	driver, err := m.chooseDriver(ctx, spec, endpoint)
-	if err != nil {
-		return nil, err
-	}
-	if spec, err = m.configure(ctx, spec, driver, endpoint); err != nil {
-		return nil, err
-	}
-	if spec.Flags, err = daemonFlags(spec.Flags, driver, spec.DriverOpts, spec.Config); err != nil {
-		return nil, err
-	}
-	g := &group{
-		Name: spec.Name, Driver: driver,
-		Made: &maker{Nonce: state.nonce(), State: state.Path()},
-	}
-	node := groupNode{Name: spec.Name + "0", Endpoint: endpoint, Platforms: allToOCI(spec.Platforms)}
-	if driver == Process {
-		return g, m.completeProcess(g, node, spec)
-	}
-	return g, m.completeContainer(g, node, spec)
-}
-
-func (m *Manager) completeContainer(g *group, node groupNode, spec Spec) error {
-	if _, err := parseContainerOpts(spec.DriverOpts); err != nil {
-		return err
-	}
-	node.DriverOpts, node.Flags = spec.DriverOpts, spec.Flags
-	if spec.Config != nil {
-		files, err := containerFiles(spec.Config, m.host.Dir)
-		if err != nil {
-			return err
-		}
-		node.Files = files
-	}
-	g.Nodes = []groupNode{node}
-	return nil
-}
-
-// completeProcess describes a process builder as buildx's remote driver knows
-// it, which refuses flags, files and options; the rest is ours to remember
-// until the daemon is started.
-func (m *Manager) completeProcess(g *group, node groupNode, spec Spec) error {
-	env, err := parseProcessOpts(spec.DriverOpts)
-	if err != nil {
-		return err
-	}
-	if err := checkProcessFlags(spec.Flags); err != nil {
-		return err
-	}
-	if spec.KeepState {
-		return errdefs.BadInputf("keep-state", 0, "driver %s keeps no state", Process)
-	}
-	dir, err := m.processDir(g.Name, g.Made.Nonce)
-	if err != nil {
-		return err
-	}
-	p := &processNode{
-		socketNode: socketNode{path: socketIn(dir), nonce: g.Made.Nonce},
-		m:          m, dir: dir,
-		buildkitd: spec.Buildkitd, flags: spec.Flags, env: env, config: spec.Config,
-	}
-	if _, err := p.command(); err != nil {
-		return err
-	}
-	g.Driver, g.Made.Driver = remote, Process
-	node.Endpoint = "unix://" + p.path
-	g.Nodes = []groupNode{node}
-	g.start = p
-	return nil
-}
-
 // chooseDriver is the driver of spec, or the one that this machine can run.
 func (m *Manager) chooseDriver(ctx context.Context, spec Spec, endpoint string) (string, error) {
 	switch spec.Driver {
@@ -256,7 +188,7 @@ func (m *Manager) chooseDriver(ctx context.Context, spec Spec, endpoint string) 
 		return DockerContainer, m.ping(ctx, endpoint, pingLimitNamed)
 	case "":
 	default:
-		drivers := []string{DockerContainer, Process}
+		drivers := []string{DockerContainer, Process, Remote}
 		bad := errdefs.BadInputf("driver", 0, "unknown driver %q", spec.Driver)
 		if near := errdefs.Nearest(spec.Driver, drivers); near != "" {
 			return "", bad.WithHint("did you mean %s?", near)
@@ -318,11 +250,12 @@ func (m *Manager) boot(ctx context.Context, g *group, state *State, keep bool) (
 	eg.SetLimit(8)
 	for i, n := range g.Nodes {
 		eg.Go(func() error {
-			conn, err := m.connector(g, n, keep)
+			own, driver := g.own(n)
+			conn, err := m.connector(g, own, driver, keep)
 			if err != nil {
 				return err
 			}
-			b.Nodes[i], err = m.bootNode(ctx, g.Name, n, conn, state)
+			b.Nodes[i], err = m.bootNode(ctx, g.Name, own, conn, state)
 			return err
 		})
 	}
@@ -332,25 +265,23 @@ func (m *Manager) boot(ctx context.Context, g *group, state *State, keep bool) (
 	return b, nil
 }
 
-func (m *Manager) connector(g *group, n groupNode, keep bool) (connector, error) {
+func (m *Manager) connector(g *group, n groupNode, driver string, keep bool) (connector, error) {
 	switch {
-	case g.start != nil:
+	case driver == Process && g.start != nil:
 		return g.start, nil
-	case g.Driver == DockerContainer:
+	case driver == Process:
+		return &socketNode{path: strings.TrimPrefix(n.Endpoint, "unix://"), nonce: g.Made.Nonce}, nil
+	case driver == DockerContainer:
 		c := &containerNode{m: m, builder: g.Name, node: n, keep: keep}
 		if g.Made != nil {
 			c.nonce = g.Made.Nonce
 		}
 		return c, nil
-	case g.Driver == remote && strings.HasPrefix(n.Endpoint, "unix://"):
-		s := &socketNode{path: strings.TrimPrefix(n.Endpoint, "unix://")}
-		if g.Made != nil {
-			s.nonce = g.Made.Nonce
-		}
-		return s, nil
+	case driver == Remote:
+		return m.newRemote(n)
 	}
 	return nil, errdefs.BadInputf("builder", 0, "builder %q has driver %s at %q, which is not supported", g.Name, g.Driver, n.Endpoint).
-		WithHint("hullwright setup makes one with driver %s or %s", DockerContainer, Process)
+		WithHint("hullwright setup makes one with driver %s, %s or %s", DockerContainer, Process, Remote)
 }
 
 func (m *Manager) bootNode(ctx context.Context, builder string, n groupNode, conn connector, state *State) (Node, error) {
@@ -390,6 +321,9 @@ func await(ctx context.Context, n *Node) error {
 			return ctx.Err()
 		}
 		if limited.Err() != nil {
+			if r, ok := n.conn.(reasoner); ok && r.why() != nil {
+				err = r.why()
+			}
 			return fmt.Errorf("no answer within %s: %w", bootLimit, err)
 		}
 		if gone := n.conn.gone(limited); gone != nil {
@@ -448,7 +382,7 @@ func (b *Builder) Close() error {
 }
 
 func dial(ctx context.Context, conn connector) (*client.Client, error) {
-	return client.New(ctx, "",
+	opts := []client.ClientOpt{
 		client.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
 			return conn.dial(ctx)
 		}),
@@ -458,13 +392,17 @@ func dial(ctx context.Context, conn connector) (*client.Client, error) {
 			Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
 			MinConnectTimeout: bootLimit,
 		})),
-	)
+	}
+	if n, ok := conn.(named); ok && n.authority() != "" {
+		opts = append(opts, client.WithGRPCDialOption(grpc.WithAuthority(n.authority())))
+	}
+	return client.New(ctx, "", opts...)
 }
 
-// socketNode is a buildkitd that runs already, at a unix socket.
+// socketNode is a buildkitd that hullwright started, at its unix socket.
 type socketNode struct {
 	path  string
-	nonce string // empty where somebody else runs it
+	nonce string
 }
 
 func (s *socketNode) dial(ctx context.Context) (net.Conn, error) {
@@ -472,9 +410,6 @@ func (s *socketNode) dial(ctx context.Context) (net.Conn, error) {
 }
 
 func (s *socketNode) gone(context.Context) error {
-	if s.nonce == "" {
-		return nil // whoever runs it may be starting it just now
-	}
 	if found, err := findDaemon(s.nonce); err != nil || len(found) > 0 {
 		return err
 	}
@@ -482,9 +417,6 @@ func (s *socketNode) gone(context.Context) error {
 }
 
 func (s *socketNode) tail(context.Context) string {
-	if s.nonce == "" {
-		return ""
-	}
 	raw, err := os.ReadFile(filepath.Join(filepath.Dir(s.path), processLog))
 	if err != nil {
 		return "" // it went with its directory

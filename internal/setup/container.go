@@ -39,7 +39,7 @@ type containerNode struct {
 	keep    bool   // leave the state volume at teardown
 }
 
-func (c *containerNode) name() string   { return "buildx_buildkit_" + c.node.Name }
+func (c *containerNode) name() string   { return containerOf(c.node.Name) }
 func (c *containerNode) volume() string { return c.name() + "_state" }
 
 func (c *containerNode) labels() map[string]string {
@@ -85,6 +85,9 @@ func (c *containerNode) create(ctx context.Context, api *engine.Client, state *S
 		return err
 	}
 	if err := c.placeHost(ctx, api, &opts.host); err != nil {
+		return err
+	}
+	if opts.host.DeviceRequests, err = c.gpus(ctx, api, opts.image, state); err != nil {
 		return err
 	}
 	if err := c.createVolume(ctx, api, state); err != nil {
@@ -175,7 +178,9 @@ func (c *containerNode) placeHost(ctx context.Context, api *engine.Client, host 
 	reap := true // BuildKit's container API leaves exited processes behind
 	host.Init = &reap
 	host.Privileged = true
-	host.Mounts = []mount.Mount{{Type: mount.TypeVolume, Source: c.volume(), Target: "/var/lib/buildkit"}}
+	host.Mounts = append(
+		[]mount.Mount{{Type: mount.TypeVolume, Source: c.volume(), Target: "/var/lib/buildkit"}},
+		wslMounts(c.m.host.Environ, api.DaemonHost(), wslLibraries)...)
 	switch {
 	case info.Info.CgroupDriver != "cgroupfs":
 		// A parent is a slice under systemd, and a path here: buildx takes the

@@ -45,23 +45,41 @@ func (m *Manager) install(ctx context.Context, b *Builder, broken []*proof, imag
 
 // sharesKernel is whether a registration on this machine is one for the node.
 func (m *Manager) sharesKernel(ctx context.Context, n *Node) (bool, error) {
-	c, ok := n.conn.(*containerNode)
-	if !ok {
-		return kernel() != "", nil
+	endpoint, ok, err := m.engineRunning(n)
+	if err != nil {
+		return false, err
 	}
-	api, err := m.engine(c.node.Endpoint)
+	if r, far := n.conn.(*remoteNode); !ok {
+		return kernel() != "" && (!far || r.beside()), nil
+	}
+	api, err := m.engine(endpoint)
 	if err != nil {
 		return false, err
 	}
 	defer api.Close()
 	info, err := api.Info(ctx, engine.InfoOptions{})
 	if err != nil {
-		return false, errdefs.New(errdefs.Environment, "engine %s: %w", c.node.Endpoint, err)
+		return false, errdefs.New(errdefs.Environment, "engine %s: %w", endpoint, err)
 	}
 	// An engine on a local socket may live in a virtual machine, and we in a
 	// container: both show in the names of host and kernel.
 	name, err := os.Hostname()
 	return err == nil && info.Info.Name == name && info.Info.KernelVersion == kernel(), nil
+}
+
+// engineRunning is the engine in a container of which a node is; it is not ok
+// where the node is in none that we know.
+func (m *Manager) engineRunning(n *Node) (endpoint string, ok bool, err error) {
+	switch c := n.conn.(type) {
+	case *containerNode:
+		return c.node.Endpoint, true, nil
+	case *remoteNode:
+		if c.address.Scheme == inContainer {
+			endpoint, err = m.endpoint(c.engine())
+			return endpoint, err == nil, err
+		}
+	}
+	return "", false, nil
 }
 
 // installHost registers the host's own emulator for a platform. It is false
@@ -188,8 +206,11 @@ func (m *Manager) installImages(ctx context.Context, list []*proof, image string
 // engineOf is the engine whose machine runs a node: its own, or for a node that
 // runs beside us the current one, if that is here.
 func (m *Manager) engineOf(ctx context.Context, n *Node) (string, error) {
-	if c, ok := n.conn.(*containerNode); ok {
-		return c.node.Endpoint, nil
+	if endpoint, ok, err := m.engineRunning(n); ok || err != nil {
+		return endpoint, err
+	}
+	if r, far := n.conn.(*remoteNode); far && !r.beside() {
+		return "", fmt.Errorf("node %s at %s is on another machine, for all that its address tells", n.Name, n.Endpoint)
 	}
 	endpoint, err := m.currentEndpoint()
 	if err != nil {

@@ -29,12 +29,12 @@ func (o Options) Spec(dir string, environ map[string]string) (Spec, error) {
 // BuilderOptions are what a person can say of a builder. The names are those of
 // docker/setup-buildx-action.
 type BuilderOptions struct {
-	Driver                string   `env:"DRIVER" choices:"docker-container process" help:"Driver of a builder that is made: docker-container, or process, which needs no engine. The default is docker-container where an engine answers, else process."`
-	DriverOpts            []string `env:"DRIVER-OPTS" quotes:"keep" help:"Options of the driver, key=value in CSV: image, network, memory, memory-swap, cpu-quota, cpu-period, cpu-shares, cpuset-cpus, cpuset-mems, cgroup-parent, restart-policy, env.NAME, default-load, provenance-add-gha, allow-untrusted-image."`
+	Driver                string   `env:"DRIVER" choices:"docker-container process remote" help:"Driver of a builder that is made: docker-container, process, which needs no engine, or remote, for a buildkitd that runs at endpoint. The default is docker-container where an engine answers, else process."`
+	DriverOpts            []string `env:"DRIVER-OPTS" quotes:"keep" help:"Options of the driver, key=value in CSV: image, network, memory, memory-swap, cpu-quota, cpu-period, cpu-shares, cpuset-cpus, cpuset-mems, cgroup-parent, restart-policy, env.NAME, default-load, provenance-add-gha, allow-untrusted-image; of driver remote servername, cacert, cert, key, default-load."`
 	BuildkitdFlags        string   `env:"BUILDKITD-FLAGS" help:"Flags of buildkitd. The default allows the entitlements security.insecure and network.host, which a build must still ask for."`
 	BuildkitdConfig       string   `env:"BUILDKITD-CONFIG" placeholder:"FILE" help:"The buildkitd.toml to use; the default is buildkitd.default.toml in buildx's directory, where there is one."`
 	BuildkitdConfigInline string   `env:"BUILDKITD-CONFIG-INLINE" help:"The text of a buildkitd.toml, instead of buildkitd-config."`
-	Endpoint              string   `env:"ENDPOINT" help:"Engine that runs the builder: an address or a docker context; the default is the current one."`
+	Endpoint              string   `env:"ENDPOINT" help:"Engine that runs the builder: an address or a docker context; the default is the current one. For driver remote buildkitd's own address: tcp://host:port, unix:///path, ssh://user@host or docker-container://name."`
 	Buildkitd             string   `env:"BUILDKITD" placeholder:"FILE" help:"The buildkitd that driver process runs; the default is found in PATH."`
 	SettingOptions
 }

@@ -34,6 +34,8 @@ type Spec struct {
 	Settings   []Setting     // of buildkitd, added to the configuration and to driver-opts' env
 	Endpoint   string        // engine address or docker context; empty is the current one
 	Platforms  []v1.Platform // what the node is said to run; nil is what it reports
+	TLS        NodeTLS       // driver remote at a tcp address; the zero value is driver-opts' files, or none
+	Nodes      []NodeSpec    // further ones; they are of the same builder
 	Buildkitd  string        // process driver: path of buildkitd; empty is found in PATH
 	// BinfmtImage is for Emulate: the image that registers emulators.
 	BinfmtImage string

@@ -63,12 +63,13 @@ const (
 	kindProcess     kind = "process"      // ID is the directory of a buildkitd whose environment has the nonce
 	kindMount       kind = "mount"        // ID is a mount point of binfmt_misc
 	kindBinfmt      kind = "binfmt"       // ID is an entry of the host's binfmt_misc; Detail is the line that registered it
+	kindCertificate kind = "certificate"  // ID is a file whose first line has the nonce
 	kindBinfmtImage kind = "binfmt-image" // ID is an entry that the image Detail registered through the engine at Where
 )
 
 var kinds = []kind{
 	kindBuilder, kindCurrent, kindContainer, kindVolume, kindDirectory,
-	kindProcess, kindMount, kindBinfmt, kindBinfmtImage,
+	kindProcess, kindMount, kindBinfmt, kindBinfmtImage, kindCertificate,
 }
 
 var noncePattern = regexp.MustCompile(`^[0-9a-f]{32}$`)

@@ -38,7 +38,8 @@ type group struct {
 	// it rewrites the file (create --append), and the builder is then buildx's.
 	Made *maker `json:"Hullwright,omitempty"`
 
-	start *processNode // of a process builder that is yet to be started
+	start *processNode  // of a process builder that is yet to be started
+	certs []certificate // that are yet to be written
 }
 
 // groupNode is one buildkitd of a group.
@@ -56,6 +57,9 @@ type maker struct {
 	Nonce  string
 	Driver string // process where buildx's word for it is remote
 	State  string // path of the state file
+	// Nodes are those in containers of a builder that has remote ones too, by
+	// name: what buildx's driver remote does not take.
+	Nodes map[string]groupNode `json:",omitempty"`
 }
 
 // current is the file of that name: the builder that buildx uses for a key,

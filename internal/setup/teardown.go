@@ -121,6 +121,8 @@ func (m *Manager) undoOne(ctx context.Context, e entry, s *State) error {
 		return m.removeVolume(ctx, e.Where, e.ID, nonce)
 	case kindProcess:
 		return m.stopDaemon(ctx, e.ID, nonce)
+	case kindCertificate:
+		return removeCertificate(e.ID, nonce)
 	case kindDirectory:
 		return m.removeDir(ctx, e.ID, nonce)
 	case kindBinfmt:

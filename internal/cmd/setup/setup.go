@@ -32,6 +32,7 @@ type Options struct {
 	Use       bool        `env:"USE" envDefault:"true" help:"Make it the current builder of docker buildx."`
 	Platforms input.Words `env:"PLATFORMS" help:"Platforms to build for. Those that the builder does not run are emulated, and each is proved by running a program in a build."`
 	Image     string      `env:"IMAGE" envDefault:"docker.io/tonistiigi/binfmt:qemu-v10.2.3-68" help:"Image that registers emulators on a machine that has none of its own."`
+	Append    string      `env:"APPEND" help:"Further nodes of a builder that is made, a list in YAML with the keys name, driver, endpoint, driver-opts, buildkitd-flags and platforms. Platforms are then also what the first node is for."`
 	KeepState bool        `env:"KEEP-STATE" envDefault:"false" help:"Keep the builder's cache at clean-up, for a builder of the same name; driver docker-container only."`
 	Cleanup   bool        `env:"CLEANUP" envDefault:"true" help:"On GitHub, undo everything at the end of the job."`
 	State     string      `env:"STATE" placeholder:"FILE" help:"File that will say what was made, for teardown. The default is in a new directory of the job's temporary one."`
@@ -97,7 +98,14 @@ func (o Options) spec(env *cli.Env) (setup.Spec, []v1.Platform, error) {
 	faults := []error{err}
 	platforms, err := setup.ParsePlatforms(o.Platforms)
 	faults = append(faults, err)
+	spec.Nodes, err = setup.ParseAppend(o.Append, env.Environ)
+	faults = append(faults, err)
+	spec.TLS, err = setup.ParseNodeTLS(env.Environ, 0)
+	faults = append(faults, err)
 	spec.Name, spec.Use, spec.KeepState, spec.BinfmtImage = o.Name, o.Use, o.KeepState, o.Image
+	if len(spec.Nodes) > 0 {
+		spec.Platforms = platforms // else a build could go to any node that runs them
+	}
 	return spec, platforms, errors.Join(faults...)
 }
 
