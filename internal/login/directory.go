@@ -62,7 +62,9 @@ type journalDoc struct {
 
 // loginEntry is what one run put: the last of a key is in force.
 type loginEntry struct {
-	Run     string          `json:"run"`
+	Run string `json:"run"`
+	// State is the run's state file, which is of no use once all is undone.
+	State   string          `json:"state,omitempty"`
 	Key     string          `json:"key"`
 	Auth    json.RawMessage `json:"auth"`
 	Expires *time.Time      `json:"expires,omitempty"`
@@ -201,8 +203,14 @@ func scopeActions(text string) bool {
 // same registry is kept for [Directory.Drop]. A config.json that is a symbolic
 // link, or somebody else's, is an errdefs.Environment, and nothing is written.
 func (d *Directory) Put(ctx context.Context, run string, credentials []Credentials) error {
+	return d.PutBy(ctx, &State{doc: stateDoc{Run: run}}, credentials)
+}
+
+// PutBy is Put for the run of a state file, which is removed with the last that
+// the run put anywhere.
+func (d *Directory) PutBy(ctx context.Context, by *State, credentials []Credentials) error {
 	for try := 1; ; try++ {
-		err := d.put(ctx, run, credentials)
+		err := d.put(ctx, by, credentials)
 		// Another run may have taken the directory away, with the last of its own
 		// credentials, just as it was made.
 		if !errors.Is(err, fs.ErrNotExist) || try == 100 {
@@ -211,7 +219,7 @@ func (d *Directory) Put(ctx context.Context, run string, credentials []Credentia
 	}
 }
 
-func (d *Directory) put(ctx context.Context, run string, credentials []Credentials) error {
+func (d *Directory) put(ctx context.Context, by *State, credentials []Credentials) error {
 	made := !exists(d.Path)
 	if err := os.MkdirAll(d.Path, 0o700); err != nil {
 		return errdefs.New(errdefs.Environment, "%w", err)
@@ -229,7 +237,7 @@ func (d *Directory) put(ctx context.Context, run string, credentials []Credentia
 			if err != nil {
 				return err
 			}
-			entry := loginEntry{Run: run, Key: key, Auth: auth, Renewal: credential.Renewal}
+			entry := loginEntry{Run: by.Run(), State: by.path, Key: key, Auth: auth, Renewal: credential.Renewal}
 			if !credential.Expires.IsZero() {
 				entry.Expires = &credential.Expires
 			}
@@ -283,7 +291,7 @@ func (d *Directory) drop(ctx context.Context, gone func(loginEntry) bool) error 
 		return errdefs.New(errdefs.Environment, "%s: %w", d.Path, ErrNotOurs)
 	}
 	d.own = doc.Own
-	return d.change(ctx, func(c *configDoc, doc *journalDoc) error {
+	err = d.change(ctx, func(c *configDoc, doc *journalDoc) error {
 		var keys []string
 		last := map[string]json.RawMessage{}
 		for _, l := range doc.Logins {
@@ -298,6 +306,30 @@ func (d *Directory) drop(ctx context.Context, gone func(loginEntry) bool) error 
 		}
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	return d.discardStates(slices.DeleteFunc(doc.Logins, func(l loginEntry) bool { return !gone(l) }))
+}
+
+// discardStates removes the state files of logins that were taken away, where the
+// run put nothing else.
+func (d *Directory) discardStates(gone []loginEntry) error {
+	var faults []error
+	for _, l := range gone {
+		if l.State == "" {
+			continue
+		}
+		s, err := OpenState(l.State)
+		if err != nil || s.Run() != l.Run || !slices.Equal(s.doc.Directories, []string{d.Path}) {
+			continue // not the run's any more, or still needed
+		}
+		if doc, err := readJournal(d.Path); err != nil || doc != nil && slices.ContainsFunc(doc.Logins, func(o loginEntry) bool { return o.Run == l.Run }) {
+			continue
+		}
+		faults = append(faults, s.discard())
+	}
+	return errors.Join(faults...)
 }
 
 // change reads both files, has them changed, and writes them: the journal first,

@@ -110,6 +110,11 @@ func (s *State) Undo(ctx context.Context, buildx string) error {
 	if err := errors.Join(faults...); err != nil {
 		return err
 	}
+	return s.discard()
+}
+
+// discard removes the file, and the directory that was made for it.
+func (s *State) discard() error {
 	if err := os.Remove(s.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return &errdefs.Error{Kind: errdefs.Environment, Input: "state", Err: err}
 	}

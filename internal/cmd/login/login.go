@@ -218,7 +218,7 @@ func (j *job) write(ctx context.Context, state *login.State, accounts []login.Ac
 		if err := state.Record(d); err != nil {
 			return err
 		}
-		if err := d.Put(ctx, state.Run(), j.found[i]); err != nil {
+		if err := d.PutBy(ctx, state, j.found[i]); err != nil {
 			return err
 		}
 		for _, c := range j.found[i] {
