@@ -1,0 +1,32 @@
+package setup
+
+import (
+	"os"
+	"testing"
+
+	engine "github.com/moby/moby/client"
+)
+
+// TestRealGPUs holds the answer against what the machine has, and looks for what
+// the trial left.
+func TestRealGPUs(t *testing.T) {
+	m, ctx := real(t), limited(t)
+	api := realEngine(t, m)
+	endpoint, err := m.endpoint("")
+	check(t, err)
+	state := newState(t, m)
+	c := &containerNode{m: m, builder: "gpu", node: groupNode{Name: "gpu0", Endpoint: endpoint}, nonce: state.nonce()}
+	got, err := c.gpus(ctx, api, defaultImage, state)
+	check(t, err)
+	if _, err := os.Stat("/dev/nvidiactl"); (err == nil) != (got != nil) {
+		t.Errorf("requests %v, and /dev/nvidiactl: %v", got, err)
+	}
+	if !state.Empty() {
+		t.Error("the state file has the trial still")
+	}
+	left, err := api.ContainerList(ctx, engine.ContainerListOptions{All: true, Filters: make(engine.Filters).Add("label", labelNonce+"="+state.nonce())})
+	check(t, err)
+	if len(left.Items) > 0 {
+		t.Errorf("left %v", left.Items)
+	}
+}
