@@ -39,7 +39,7 @@ type containerNode struct {
 	keep    bool   // leave the state volume at teardown
 }
 
-func (c *containerNode) name() string   { return "buildx_buildkit_" + c.node.Name }
+func (c *containerNode) name() string   { return containerOf(c.node.Name) }
 func (c *containerNode) volume() string { return c.name() + "_state" }
 
 func (c *containerNode) labels() map[string]string {
