@@ -136,6 +136,7 @@ func openState(env *cli.Env, o Options) (*setup.State, error) {
 }
 
 func prepare(ctx context.Context, m *setup.Manager, spec setup.Spec, platforms []v1.Platform, state *setup.State) (*setup.Builder, error) {
+	defer m.Prefetch(ctx, spec, platforms)()
 	b, err := m.Ensure(ctx, spec, state)
 	if err != nil {
 		return nil, err
