@@ -89,6 +89,7 @@ func TestJourneys(t *testing.T) {
 			"faulty":        faulty,
 			"smalldisk":     smallDisk,
 			"buildkitd":     buildkitd,
+			"far-buildkitd": farBuildkitd,
 			"kill9":         kill9,
 			"ends":          ends,
 			"slowly":        slowly,
