@@ -324,3 +324,40 @@ func solveAll(ctx context.Context, t *testing.T, b *Builder) {
 		check(t, err)
 	}
 }
+
+// TestRealAppendDefaults has a further node that says nothing but its engine: a
+// context for the one that the first node has by its address.
+func TestRealAppendDefaults(t *testing.T) {
+	m, ctx := real(t), limited(t)
+	var log strings.Builder
+	m.host.Stderr = &log
+	here, err := m.endpoint("")
+	check(t, err)
+	m.host.Environ["DOCKER_CONFIG"] = t.TempDir()
+	withContext(t, m.dockerDir(), "second", here)
+	nodes, err := ParseAppend("- endpoint: second", map[string]string{
+		"BUILDER_NODE_1_AUTH_TLS_CACERT": string(newCA(t).pem),
+	})
+	check(t, err)
+	spec := Spec{Name: "d", Driver: DockerContainer, Config: []byte("debug = true\n"), Nodes: nodes}
+	g, err := m.newGroup(ctx, spec, newState(t, m))
+	check(t, err)
+	if g.Driver != DockerContainer || g.Made.Nodes != nil || len(g.Nodes) != 2 || len(g.certs) > 0 {
+		t.Fatalf("group %+v", g)
+	}
+	for i, n := range g.Nodes {
+		if want := []string{here, "second"}[i]; n.Endpoint != want || n.Name != fmt.Sprint("d", i) {
+			t.Errorf("node %s at %s, want %s", n.Name, n.Endpoint, want)
+		}
+		if fmt.Sprint(n.Flags) != fmt.Sprint(defaultFlags) || !strings.Contains(string(n.Files[configFile]), "debug = true") {
+			t.Errorf("node %s has flags %v and configuration %q", n.Name, n.Flags, n.Files[configFile])
+		}
+	}
+	if !strings.Contains(log.String(), "skipping the certificates of a node") {
+		t.Errorf("certificates without a use are not told:\n%s", log.String())
+	}
+	spec.Nodes = []NodeSpec{{Endpoint: here, line: 3}}
+	if _, err := m.newGroup(ctx, spec, newState(t, m)); errdefs.KindOf(err) != errdefs.BadInput || !strings.Contains(err.Error(), `input "append" line 3: node: `+here+" is node d0 already") {
+		t.Errorf("got %v", err)
+	}
+}
