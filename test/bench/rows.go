@@ -29,6 +29,8 @@ func rows() []row {
 		{"tags", true, tags},
 		// a builder, from nothing to its first answer
 		{"setup", true, setup},
+		// a builder and emulators for two platforms in one go
+		{"emulation", true, emulation},
 		// our memory while large images go to a registry and to a file
 		{"memory", true, memory},
 		// one image to three registries behind slow links
@@ -173,6 +175,48 @@ func setup(ctx context.Context, l *lab) ([]measurement, error) {
 		what: "setup, docker-container", ours: seconds(samples[0]),
 		peer: seconds(samples[1]), against: "buildx create --bootstrap", budget: ratioAtMost(1),
 	}}, nil
+}
+
+// emulation has, for the peer, what the two actions of docker do one after the
+// other: setup-qemu pulls and runs an image, and setup-buildx makes a builder.
+func emulation(ctx context.Context, l *lab) ([]measurement, error) {
+	samples, err := alternate(ctx, l, l.n,
+		contender{"hullwright setup, emulation", func(ctx context.Context) (sample, error) {
+			name, state := "bench-"+l.nonce(), filepath.Join(l.dir, "emulation.json")
+			return l.runAndUndo(ctx, l.setup(name, state, "--driver", "docker-container", "--driver-opts", "network=host", "--platforms", threePlatforms), l.teardown(state))
+		}},
+		contender{"setup-qemu, buildx create", func(ctx context.Context) (sample, error) {
+			return l.twoSteps(ctx)
+		}},
+	)
+	if err != nil {
+		return nil, err
+	}
+	return []measurement{{
+		what: "setup with 2 emulated platforms", ours: seconds(samples[0]),
+		peer: seconds(samples[1]), against: "setup-qemu, then buildx create", budget: ratioBelow(1),
+	}}, nil
+}
+
+// qemuImage is the one that both sides take.
+const qemuImage = "tonistiigi/binfmt:qemu-v10.2.3-68"
+
+func (l *lab) twoSteps(ctx context.Context) (sample, error) {
+	var whole sample
+	for _, c := range []command{
+		{args: []string{"docker", "pull", qemuImage}},
+		{args: []string{"docker", "run", "--rm", "--privileged", "--network", "none", qemuImage, "--install", "arm64,arm"}},
+	} {
+		s, err := l.run(ctx, c)
+		if err != nil {
+			return whole, err
+		}
+		whole.wall += s.wall
+	}
+	name := "bench-" + l.nonce()
+	s, err := l.runAndUndo(ctx, l.create(name, "--bootstrap"), l.remove(name))
+	whole.wall += s.wall
+	return whole, err
 }
 
 // randomLayer makes MIB of data that no two runs share and that don't compress.
