@@ -78,22 +78,12 @@ const differentialBuilder = "differential"
 func newLab(t *testing.T) *lab {
 	t.Helper()
 	l := &lab{dir: t.TempDir(), run: unique()}
-	for _, dir := range []string{"store", "home", "served"} {
+	for _, dir := range []string{"store", "home", "served", "tmp"} {
 		check(t, os.Mkdir(filepath.Join(l.dir, dir), 0o755))
 	}
 	l.served = filepath.Join(l.dir, "served")
 	l.agent = filepath.Join(l.dir, "agent.sock")
-	l.environ = []string{
-		"PATH=" + programs + string(os.PathListSeparator) + os.Getenv("PATH"),
-		"HOME=" + filepath.Join(l.dir, "home"),
-		"BUILDX_CONFIG=" + filepath.Join(l.dir, "store"),
-		"DOCKER_CONFIG=" + os.Getenv("DOCKER_CONFIG"),
-		"DOCKER_HOST=" + os.Getenv("DOCKER_HOST"),
-		"SSH_AUTH_SOCK=" + l.agent,
-		"GIT_CONFIG_GLOBAL=/dev/null",
-		// As build-push-action sets it.
-		"BUILDX_METADATA_WARNINGS=true",
-	}
+	l.environ = l.newEnviron()
 	l.startDaemon(t)
 	l.startAgent(t)
 	git, err := exec.Command("git", "--exec-path").Output()
@@ -112,6 +102,23 @@ func newLab(t *testing.T) *lab {
 	}))
 	t.Cleanup(l.server.Close)
 	return l
+}
+
+// newEnviron is the environment of both programs: little, so that nothing of the
+// CI system that runs this test reaches them.
+func (l *lab) newEnviron() []string {
+	return []string{
+		"PATH=" + programs + string(os.PathListSeparator) + os.Getenv("PATH"),
+		"HOME=" + filepath.Join(l.dir, "home"),
+		"TMPDIR=" + filepath.Join(l.dir, "tmp"),
+		"BUILDX_CONFIG=" + filepath.Join(l.dir, "store"),
+		"DOCKER_CONFIG=" + os.Getenv("DOCKER_CONFIG"),
+		"DOCKER_HOST=" + os.Getenv("DOCKER_HOST"),
+		"SSH_AUTH_SOCK=" + l.agent,
+		"GIT_CONFIG_GLOBAL=/dev/null",
+		// As build-push-action sets it.
+		"BUILDX_METADATA_WARNINGS=true",
+	}
 }
 
 // startDaemon starts a BuildKit that allows all entitlements and claims
@@ -256,9 +263,9 @@ func (l *lab) compare(t *testing.T, c testCase) {
 	}
 	if len(unlike) > 0 {
 		t.Errorf("they differ:\n  %s", strings.Join(unlike, "\n  "))
-	}
-	if want.facts["exit"] != got.facts["exit"] {
-		t.Logf("hullwright said:\n%s", tail(got.said, 20))
+		if want.facts["exit"] != got.facts["exit"] {
+			t.Logf("hullwright said:\n%s", tail(got.said, 20))
+		}
 	}
 }
 

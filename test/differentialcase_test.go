@@ -69,39 +69,6 @@ func readCase(t *testing.T, path string) testCase {
 	archive, err := txtar.ParseFile(path)
 	check(t, err)
 	c := testCase{name: strings.TrimSuffix(filepath.Base(path), ".txtar"), extra: map[string][]string{}}
-	stdinTar := false
-	for _, line := range strings.Split(string(archive.Comment), "\n") {
-		m := directive.FindStringSubmatch(line)
-		if m == nil {
-			continue
-		}
-		switch key, value := m[1], m[2]; {
-		case key == "differs":
-			pattern, reason, _ := strings.Cut(value, " ")
-			if reason == "" {
-				t.Fatalf("%s: differs: needs a reason", path)
-			}
-			expr, err := regexp.Compile("^(?:" + pattern + ")")
-			check(t, err)
-			c.differs = append(c.differs, difference{path: expr, reason: reason})
-		case line == "exit: fails":
-			c.fails = true
-		case line == "steps: told":
-			c.told = true
-		case line == "steps: fresh":
-			c.told, c.fresh = true, true
-		case line == "stdin: tar":
-			stdinTar = true
-		case key == "stdout":
-			c.stdout = value
-		case line == "context: checkout":
-			c.checkout = true
-		case line == "context: served":
-			c.served = true
-		default:
-			t.Fatalf("%s: unknown direction %q", path, line)
-		}
-	}
 	for _, f := range archive.Files {
 		switch f.Name {
 		case "inputs":
@@ -118,10 +85,41 @@ func readCase(t *testing.T, path string) testCase {
 			c.files = append(c.files, f)
 		}
 	}
-	if stdinTar {
-		c.stdin = tarOf(t, c)
+	for _, line := range strings.Split(string(archive.Comment), "\n") {
+		if m := directive.FindStringSubmatch(line); m != nil && !c.direct(t, m[1], m[2]) {
+			t.Fatalf("%s: unknown direction %q", path, line)
+		}
 	}
 	return c
+}
+
+// direct obeys a line of the comment, and says whether it is known.
+func (c *testCase) direct(t *testing.T, key, value string) bool {
+	t.Helper()
+	switch key + ": " + value {
+	case "exit: fails":
+		c.fails = true
+	case "steps: told":
+		c.told = true
+	case "steps: fresh":
+		c.told, c.fresh = true, true
+	case "stdin: tar":
+		c.stdin = tarOf(t, *c)
+	case "stdout: text", "stdout: json", "stdout: tar":
+		c.stdout = value
+	case "context: checkout":
+		c.checkout = true
+	case "context: served":
+		c.served = true
+	default:
+		pattern, reason, _ := strings.Cut(value, " ")
+		expr, err := regexp.Compile("^(?:" + pattern + ")")
+		if key != "differs" || reason == "" || err != nil {
+			return false
+		}
+		c.differs = append(c.differs, difference{path: expr, reason: reason})
+	}
+	return true
 }
 
 func lines(data []byte) []string {
