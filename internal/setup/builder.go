@@ -133,7 +133,7 @@ func (m *Manager) findOrMake(ctx context.Context, spec Spec, state *State) (g *g
 
 // enter writes a new builder to the store.
 func (m *Manager) enter(s *store, g *group, use bool, state *State) error {
-	if err := keepCertificates(g, state); err != nil {
+	if err := errors.Join(keepCertificates(g, state), m.keepContext(g, state)); err != nil {
 		return err
 	}
 	if err := state.record(entry{Kind: kindBuilder, ID: g.Name, Where: s.dir}); err != nil {

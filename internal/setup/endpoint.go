@@ -97,8 +97,11 @@ func (m *Manager) endpoint(given string) (string, error) {
 	return given, nil
 }
 
-func (m *Manager) contexts() *contextstore.ContextStore {
-	return contextstore.New(filepath.Join(m.dockerDir(), "contexts"), contextstore.NewConfig(
+func (m *Manager) contexts() *contextstore.ContextStore { return contextsIn(m.dockerDir()) }
+
+// contextsIn are the contexts of a directory of the docker CLI's configuration.
+func contextsIn(dir string) *contextstore.ContextStore {
+	return contextstore.New(filepath.Join(dir, "contexts"), contextstore.NewConfig(
 		func() any { return &map[string]any{} },
 		contextstore.EndpointTypeGetter(docker.DockerEndpoint, func() any { return &docker.EndpointMeta{} }),
 	))

@@ -63,13 +63,14 @@ const (
 	kindProcess     kind = "process"      // ID is the directory of a buildkitd whose environment has the nonce
 	kindMount       kind = "mount"        // ID is a mount point of binfmt_misc
 	kindBinfmt      kind = "binfmt"       // ID is an entry of the host's binfmt_misc; Detail is the line that registered it
+	kindContext     kind = "context"      // ID is a docker context of the directory Where, whose description has the nonce
 	kindCertificate kind = "certificate"  // ID is a file whose first line has the nonce
 	kindBinfmtImage kind = "binfmt-image" // ID is an entry that the image Detail registered through the engine at Where
 )
 
 var kinds = []kind{
 	kindBuilder, kindCurrent, kindContainer, kindVolume, kindDirectory,
-	kindProcess, kindMount, kindBinfmt, kindBinfmtImage, kindCertificate,
+	kindProcess, kindMount, kindBinfmt, kindBinfmtImage, kindCertificate, kindContext,
 }
 
 var noncePattern = regexp.MustCompile(`^[0-9a-f]{32}$`)

@@ -123,6 +123,8 @@ func (m *Manager) undoOne(ctx context.Context, e entry, s *State) error {
 		return m.stopDaemon(ctx, e.ID, nonce)
 	case kindCertificate:
 		return removeCertificate(e.ID, nonce)
+	case kindContext:
+		return removeContext(e.Where, e.ID, nonce)
 	case kindDirectory:
 		return m.removeDir(ctx, e.ID, nonce)
 	case kindBinfmt:
