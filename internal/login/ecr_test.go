@@ -22,9 +22,9 @@ var noon = time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
 
 const ecrToken64 = "QVdTOmVjci1wYXNzd29yZA==" // AWS:ecr-password
 
-// recordedECR are answers of Amazon's services as they were recorded, their
+// answersECR are answers of Amazon's services in the form that its documentation gives, their
 // tokens replaced.
-var recordedECR = map[string]string{
+var answersECR = map[string]string{
 	"one":     `{"authorizationData":[{"authorizationToken":"` + ecrToken64 + `","expiresAt":1.777939200123E9,"proxyEndpoint":"https://012345678910.dkr.ecr.us-east-1.amazonaws.com"}]}`,
 	"two":     `{"authorizationData":[{"authorizationToken":"` + ecrToken64 + `","expiresAt":1.777939200123E9,"proxyEndpoint":"https://012345678910.dkr.ecr.us-east-1.amazonaws.com"},{"authorizationToken":"` + ecrToken64 + `","expiresAt":1.777939200123E9,"proxyEndpoint":"https://109876543210.dkr.ecr.us-east-1.amazonaws.com"}]}`,
 	"public":  `{"authorizationData":{"authorizationToken":"` + ecrToken64 + `","expiresAt":1.777939200123E9}}`,
@@ -35,7 +35,7 @@ var recordedECR = map[string]string{
 	"junk":    `<html>` + ecrToken64,
 }
 
-// amazon is an endpoint of Amazon's that gives recorded answers.
+// amazon is an endpoint of Amazon's that gives these answers.
 type amazon struct {
 	status   int
 	answer   string
@@ -59,7 +59,7 @@ func (a *amazon) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if a.status != 0 {
 		w.WriteHeader(a.status)
 	}
-	io.WriteString(w, recordedECR[a.answer])
+	io.WriteString(w, answersECR[a.answer])
 }
 
 // newSource is a source whose clock is noon and that does not wait.
