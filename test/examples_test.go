@@ -130,8 +130,8 @@ func TestReadmeShell(t *testing.T) {
 		}
 		ran++
 	}
-	if ran != 3 {
-		t.Errorf("ran %d blocks, want 3", ran)
+	if ran != 4 {
+		t.Errorf("ran %d blocks, want 4", ran)
 	}
 	both := []string{"linux/amd64", "linux/arm64"}
 	for tag, platforms := range map[string][]string{"main": both, "rc": both, "1.4.2": {"linux/amd64"}} {
