@@ -15,8 +15,10 @@ func TestRealGPUs(t *testing.T) {
 	endpoint, err := m.endpoint("")
 	check(t, err)
 	state := newState(t, m)
-	c := &containerNode{m: m, builder: "gpu", node: groupNode{Name: "gpu0", Endpoint: endpoint}, nonce: state.nonce()}
-	got, err := c.gpus(ctx, api, defaultImage, state)
+	g := &group{Name: "gpu", Driver: DockerContainer, Made: &maker{Nonce: state.nonce(), State: state.Path()}}
+	conn, err := m.connector(g, groupNode{Name: "gpu0", Endpoint: endpoint}, DockerContainer, false)
+	check(t, err)
+	got, err := conn.(*containerNode).gpus(ctx, api, defaultImage, state)
 	check(t, err)
 	if _, err := os.Stat("/dev/nvidiactl"); (err == nil) != (got != nil) {
 		t.Errorf("requests %v, and /dev/nvidiactl: %v", got, err)
