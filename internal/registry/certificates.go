@@ -26,8 +26,9 @@ import (
 //	registry.example:5000/client.key    and its key
 type Certificates []string
 
-// DockerCertificates are the directories that docker looks into: the machine's,
-// then that of the user whom environ names.
+// DockerCertificates are the directories that docker and its relatives look
+// into: the machine's, then those of the user whom environ names. A builder that
+// setup makes gets what the same directories hold.
 func DockerCertificates(environ map[string]string) Certificates {
 	dirs := Certificates{"/etc/docker/certs.d"}
 	config := environ["XDG_CONFIG_HOME"]
@@ -36,6 +37,12 @@ func DockerCertificates(environ map[string]string) Certificates {
 	}
 	if config != "" {
 		dirs = append(dirs, filepath.Join(config, "docker", "certs.d"))
+	}
+	if home := environ["HOME"]; home != "" {
+		dirs = append(dirs, filepath.Join(home, ".docker", "certs.d"))
+	}
+	if own := environ["DOCKER_CONFIG"]; own != "" {
+		dirs = append(dirs, filepath.Join(own, "certs.d"))
 	}
 	return dirs
 }
