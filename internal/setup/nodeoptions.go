@@ -32,7 +32,7 @@ type NodeSpec struct {
 // zero value is nothing.
 type NodeTLS struct{ CA, Cert, Key []byte }
 
-// tlsParts are the parts by the last word of their variables.
+// parts are what a node is spoken to with, each with its names.
 func (t *NodeTLS) parts() []tlsPart {
 	return []tlsPart{
 		{"CACERT", "cacert", "CERTIFICATE", &t.CA},
