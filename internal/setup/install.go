@@ -210,7 +210,7 @@ func (m *Manager) engineOf(ctx context.Context, n *Node) (string, error) {
 		return endpoint, err
 	}
 	if r, far := n.conn.(*remoteNode); far && !r.beside() {
-		return "", fmt.Errorf("node %s at %s is on another machine, for all that its address tells", n.Name, n.Endpoint)
+		return "", fmt.Errorf("node %s at %s is on another machine, for all that its address tells; emulators are to be registered there", n.Name, n.Endpoint)
 	}
 	endpoint, err := m.currentEndpoint()
 	if err != nil {
