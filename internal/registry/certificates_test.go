@@ -184,8 +184,8 @@ func TestDockerCertificates(t *testing.T) {
 		want    string
 	}{
 		{nil, "/etc/docker/certs.d"},
-		{map[string]string{"HOME": "/h"}, "/etc/docker/certs.d /h/.config/docker/certs.d"},
-		{map[string]string{"HOME": "/h", "XDG_CONFIG_HOME": "/x"}, "/etc/docker/certs.d /x/docker/certs.d"},
+		{map[string]string{"HOME": "/h"}, "/etc/docker/certs.d /h/.config/docker/certs.d /h/.docker/certs.d"},
+		{map[string]string{"HOME": "/h", "XDG_CONFIG_HOME": "/x", "DOCKER_CONFIG": "/c"}, "/etc/docker/certs.d /x/docker/certs.d /h/.docker/certs.d /c/certs.d"},
 	} {
 		if got := strings.Join(DockerCertificates(tt.environ), " "); got != tt.want {
 			t.Errorf("%v: %s, want %s", tt.environ, got, tt.want)
