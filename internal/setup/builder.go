@@ -61,6 +61,9 @@ func (m *Manager) stepf(format string, args ...any) {
 // spec that can't be, and errdefs.Environment for a host that can't run it,
 // with the container's or the process's own last log lines.
 func (m *Manager) Ensure(ctx context.Context, spec Spec, state *State) (*Builder, error) {
+	if err := state.begin(spec, m.host.Environ, m.host.Now()); err != nil {
+		return nil, errdefs.New(errdefs.Environment, "state file: %w", err)
+	}
 	mark := state.length()
 	b, err := m.ensure(ctx, spec, state)
 	if err = canceled(ctx, "make builder", err); err != nil {
@@ -117,7 +120,10 @@ func (m *Manager) findOrMake(ctx context.Context, spec Spec, state *State) (g *g
 	err = s.locked(ctx, func() error {
 		g, err = s.read(spec.Name)
 		if err == nil {
-			return errors.Join(checkDriver(spec, g), m.checkNodes(spec, g))
+			if err := errors.Join(checkDriver(spec, g), m.checkNodes(spec, g)); err != nil {
+				return err
+			}
+			return m.join(s, g, state)
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
 			return err
@@ -140,6 +146,11 @@ func (m *Manager) enter(s *store, g *group, use bool, state *State) error {
 		return err
 	}
 	m.stepf("making builder %s (driver %s)", g.Name, g.driver())
+	before, err := s.readCurrentRaw()
+	if err != nil {
+		return err
+	}
+	g.Made.Before = string(before)
 	if err := s.write(g); err != nil {
 		return errdefs.New(errdefs.Environment, "builder store: %w", err)
 	}
@@ -150,11 +161,7 @@ func (m *Manager) enter(s *store, g *group, use bool, state *State) error {
 	if err != nil {
 		return err
 	}
-	before, err := s.readCurrentRaw()
-	if err != nil {
-		return err
-	}
-	if err := state.record(entry{Kind: kindCurrent, ID: g.Name, Where: s.dir, Detail: string(before)}); err != nil {
+	if err := state.record(entry{Kind: kindCurrent, ID: g.Name, Where: s.dir, Detail: string(before), Builder: g.Name}); err != nil {
 		return err
 	}
 	return s.use(key, g.Name)
@@ -272,7 +279,7 @@ func (m *Manager) connector(g *group, n groupNode, driver string, keep bool) (co
 	case driver == Process:
 		return &socketNode{path: strings.TrimPrefix(n.Endpoint, "unix://"), nonce: g.Made.Nonce}, nil
 	case driver == DockerContainer:
-		c := &containerNode{m: m, builder: g.Name, node: n, keep: keep}
+		c := &containerNode{m: m, builder: g.Name, node: n, keep: keep, mark: g.mark(m.storeDir())}
 		if g.Made != nil {
 			c.nonce = g.Made.Nonce
 		}

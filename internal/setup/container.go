@@ -37,6 +37,7 @@ type containerNode struct {
 	node    groupNode
 	nonce   string // of the builder's maker; empty where buildx made it
 	keep    bool   // leave the state volume at teardown
+	mark    origin // of the builder's maker
 }
 
 func (c *containerNode) name() string   { return containerOf(c.node.Name) }
@@ -46,7 +47,7 @@ func (c *containerNode) labels() map[string]string {
 	if c.nonce == "" {
 		return nil
 	}
-	return map[string]string{labelBuilder: c.builder, labelNonce: c.nonce}
+	return c.mark.of(c.nonce, c.builder).labels()
 }
 
 // up makes the container run: the one that is there, or a new one.
@@ -139,7 +140,7 @@ func (c *containerNode) record(state *State, k kind, id string) error {
 	if state == nil || c.nonce == "" {
 		return nil
 	}
-	return state.record(entry{Kind: k, ID: id, Where: c.node.Endpoint})
+	return state.record(entry{Kind: k, ID: id, Where: c.node.Endpoint, Builder: c.builder})
 }
 
 // createVolume makes the state volume with our labels before the engine would

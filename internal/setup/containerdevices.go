@@ -22,7 +22,7 @@ func (c *containerNode) gpus(ctx context.Context, api *engine.Client, image stri
 		return nil, nil // somebody else's builder, that is only made again: nobody would remove what we try
 	}
 	name := "hullwright-gpu-" + c.nonce[:8] + "-" + newNonce(3)
-	if err := c.record(state, kindContainer, name); err != nil {
+	if err := state.record(entry{Kind: kindContainer, ID: name, Where: c.node.Endpoint}); err != nil {
 		return nil, err
 	}
 	defer func() {

@@ -142,7 +142,7 @@ func (m *Manager) mountRegistry(r binfmt.Registry, state *State) error {
 	if err := state.record(e); err != nil {
 		return err
 	}
-	if err := hostLeases.hold(mountLease, state.nonce()); err != nil {
+	if err := hostLeases.hold(mountLease, state.mark(), ""); err != nil {
 		return err
 	}
 	m.stepf("mounting binfmt_misc on %s", binfmt.Dir)
@@ -163,7 +163,7 @@ func (m *Manager) tryLine(ctx context.Context, r binfmt.Registry, l binfmt.Line,
 	if err := state.record(e); err != nil {
 		return err
 	}
-	if err := hostLeases.hold(l.Name, state.nonce()); err != nil {
+	if err := hostLeases.hold(l.Name, state.mark(), l.String()); err != nil {
 		return err
 	}
 	m.stepf("registering %s for %s (flags %s)", l.Interpreter, p.row.Platform, l.Flags)
@@ -357,7 +357,7 @@ func (r imageRunner) output(ctx context.Context, args []string) (_ string, err e
 	}()
 	_, err = api.ContainerCreate(ctx, engine.ContainerCreateOptions{
 		Name:       name,
-		Config:     &container.Config{Image: r.image, Cmd: args, Labels: map[string]string{labelNonce: nonce}},
+		Config:     &container.Config{Image: r.image, Cmd: args, Labels: r.state.mark().labels()},
 		HostConfig: &container.HostConfig{Privileged: true, NetworkMode: "none"},
 	})
 	if err != nil {

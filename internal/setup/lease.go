@@ -2,6 +2,7 @@ package setup
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
@@ -45,13 +46,18 @@ func (l leases) locked(ctx context.Context, do func() error) error {
 	return errors.Join(err, lock.Close())
 }
 
-// hold takes a lease for the run with a nonce.
-func (l leases) hold(name, nonce string) error {
+// hold takes a lease for the run with a mark; detail is what it is of.
+func (l leases) hold(name string, k origin, detail string) error {
+	k.Detail = detail
+	raw, err := json.Marshal(k)
+	if err != nil {
+		return err
+	}
 	dir := filepath.Join(l.dir, name)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, nonce), nil, 0o600)
+	return os.WriteFile(filepath.Join(dir, k.Nonce), raw, 0o600)
 }
 
 // held is whether any run has a lease.
@@ -105,5 +111,5 @@ func (m *Manager) lease(name string, e entry, state *State) error {
 	if err := state.record(e); err != nil {
 		return err
 	}
-	return hostLeases.hold(name, state.nonce())
+	return hostLeases.hold(name, state.mark(), e.Detail)
 }

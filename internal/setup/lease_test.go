@@ -17,7 +17,7 @@ func TestLeases(t *testing.T) {
 		return do(func() error { return l.release("qemu-x", nonce) })
 	}
 	hold := func(nonce string) {
-		check(t, do(func() error { return l.hold("qemu-x", nonce) }))
+		check(t, do(func() error { return l.hold("qemu-x", origin{Nonce: nonce}, "") }))
 	}
 	if err := release("a"); !errors.Is(err, errGone) {
 		t.Errorf("released what was not held: %v", err)

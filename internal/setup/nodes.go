@@ -30,7 +30,7 @@ func (m *Manager) newGroup(ctx context.Context, spec Spec, state *State) (*group
 	if err != nil {
 		return nil, err
 	}
-	g := &group{Name: spec.Name, Made: &maker{Nonce: state.nonce(), State: state.Path()}}
+	g := &group{Name: spec.Name, Made: newMaker(state)}
 	var nodes []shaped
 	var faults []error
 	for i, want := range append([]NodeSpec{first}, spec.Nodes...) {
@@ -178,6 +178,7 @@ func (m *Manager) completeProcess(ctx context.Context, g *group, node *groupNode
 		socketNode: socketNode{path: socketIn(dir), nonce: g.Made.Nonce},
 		m:          m, dir: dir,
 		buildkitd: spec.Buildkitd, flags: spec.Flags, env: env, config: spec.Config,
+		mark: g.mark(m.storeDir()),
 	}
 	if _, err := p.command(); err != nil {
 		return err
@@ -380,7 +381,7 @@ func mark(nonce string) string { return "hullwright " + nonce + "\n" }
 // keepCertificates writes a new group's certificates.
 func keepCertificates(g *group, state *State) error {
 	for _, c := range g.certs {
-		if err := state.record(entry{Kind: kindCertificate, ID: c.path}); err != nil {
+		if err := state.record(entry{Kind: kindCertificate, ID: c.path, Builder: g.Name}); err != nil {
 			return err
 		}
 		if err := c.write(state.nonce()); err != nil {

@@ -22,7 +22,7 @@ type Options struct {
 // Spec is what the options ask for, as in [BuilderOptions.Spec].
 func (o Options) Spec(dir string, environ map[string]string) (Spec, error) {
 	spec, err := o.BuilderOptions.Spec(dir, environ)
-	spec.BinfmtImage = o.BinfmtImage
+	spec.BinfmtImage, spec.Lifetime = o.BinfmtImage, DefaultLifetime(environ)
 	return spec, err
 }
 

@@ -2,6 +2,7 @@ package setup
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
@@ -38,6 +39,7 @@ type processNode struct {
 	flags     []string
 	env       []string // further variables, NAME=value
 	config    []byte
+	mark      origin
 }
 
 func socketIn(dir string) string { return filepath.Join(dir, "buildkitd.sock") }
@@ -209,12 +211,23 @@ func (p *processNode) prepare() error {
 	if err := os.Mkdir(p.dir, 0o700); err != nil {
 		return errdefs.New(errdefs.Environment, "make builder directory: %w", err)
 	}
+	// The mark comes first: without it teardown removes an empty directory only.
+	raw, err := json.Marshal(p.mark)
+	if err != nil {
+		return err
+	}
+	err = errors.Join(
+		os.WriteFile(filepath.Join(p.dir, nonceFile), []byte(p.nonce), 0o600),
+		os.WriteFile(filepath.Join(p.dir, runFile), raw, 0o600),
+	)
+	if err != nil {
+		return err
+	}
 	conf, err := p.configuration()
 	if err != nil {
 		return err
 	}
 	return errors.Join(
-		os.WriteFile(filepath.Join(p.dir, nonceFile), []byte(p.nonce), 0o600),
 		os.WriteFile(filepath.Join(p.dir, configFile), conf, 0o600),
 		os.Mkdir(filepath.Join(p.dir, "run"), 0o700),
 	)
@@ -266,13 +279,13 @@ func (p *processNode) up(ctx context.Context, state *State) error {
 	if err != nil {
 		return err
 	}
-	if err := state.record(entry{Kind: kindDirectory, ID: p.dir}); err != nil {
+	if err := state.record(entry{Kind: kindDirectory, ID: p.dir, Builder: p.mark.Builder}); err != nil {
 		return err
 	}
 	if err := p.prepare(); err != nil {
 		return err
 	}
-	if err := state.record(entry{Kind: kindProcess, ID: p.dir}); err != nil {
+	if err := state.record(entry{Kind: kindProcess, ID: p.dir, Builder: p.mark.Builder}); err != nil {
 		return err
 	}
 	p.m.stepf("starting %s", strings.Join(argv, " "))

@@ -271,7 +271,8 @@ func TestRealAppend(t *testing.T) {
 	check(t, b.Close())
 
 	// A second time it is there, with its nodes; one that it lacks is told.
-	again, err := m.Ensure(ctx, spec, newState(t, m))
+	guest := newState(t, m)
+	again, err := m.Ensure(ctx, spec, guest)
 	check(t, err)
 	if again.Made {
 		t.Error("it was made again")
@@ -294,7 +295,12 @@ func TestRealAppend(t *testing.T) {
 	}
 	buildWithBuildx(ctx, t, m, b.Name)
 
-	check(t, m.Teardown(ctx, state.Path()))
+	check(t, m.Teardown(ctx, state.Path())) // the second one's use keeps it whole
+	found, err := m.Find(ctx, b.Name)
+	check(t, err)
+	solveAll(ctx, t, found)
+	check(t, found.Close())
+	check(t, m.Teardown(ctx, guest.Path()))
 	missing(t, m.store().path("certs", ""))
 	missing(t, m.store().path("instances", b.Name))
 	if _, err := api.ContainerInspect(ctx, name, engine.ContainerInspectOptions{}); err == nil {

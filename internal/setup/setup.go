@@ -41,6 +41,9 @@ type Spec struct {
 	BinfmtImage string
 	Use         bool // make it buildx's current builder
 	KeepState   bool // keep the state volume at teardown
+	// Lifetime is after what time the builder, and what is made beside it, counts
+	// as left behind; zero is never.
+	Lifetime time.Duration
 }
 
 // Host is what setup may touch of the process.

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/moby/sys/atomicwriter"
 
@@ -35,9 +36,14 @@ type document struct {
 	Version int    `json:"version"`
 	Nonce   string `json:"nonce"`
 	// Directory is whether the file's directory was made for it.
-	Directory bool                       `json:"directory,omitempty"`
-	Made      []entry                    `json:"made"`
-	Notes     map[string]json.RawMessage `json:"notes,omitempty"`
+	Directory bool `json:"directory,omitempty"`
+	// Owner is the run that is under way; nil once what it made is handed over.
+	Owner   *owner                     `json:"owner,omitempty"`
+	Run     string                     `json:"run,omitempty"`
+	Created time.Time                  `json:"created,omitzero"`
+	Expires time.Time                  `json:"expires,omitzero"` // zero is never
+	Made    []entry                    `json:"made"`
+	Notes   map[string]json.RawMessage `json:"notes,omitempty"`
 }
 
 // entry is one thing that was made, or was about to be.
@@ -49,13 +55,15 @@ type entry struct {
 	// Detail is what tells the thing from another of its name: a binfmt
 	// entry's text, the content that "current" had.
 	Detail string `json:"detail,omitempty"`
+	// Builder is the builder that the thing is a part of, and goes with.
+	Builder string `json:"builder,omitempty"`
 }
 
 // kind is a kind of thing that setup makes.
 type kind string
 
 const (
-	kindBuilder     kind = "builder"      // ID is a builder of the store at Where
+	kindBuilder     kind = "builder"      // ID is a builder of the store at Where that the run uses
 	kindCurrent     kind = "current"      // ID is the builder that was made current in the store at Where; Detail is the file before
 	kindContainer   kind = "container"    // ID is a container of the engine at Where
 	kindVolume      kind = "volume"       // ID is a volume of the engine at Where
@@ -105,7 +113,7 @@ func OpenState(path string) (*State, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return s, err
 	}
-	s = &State{path: path, doc: document{Version: stateVersion, Nonce: newNonce(16), Made: []entry{}}}
+	s = &State{path: path, doc: document{Version: stateVersion, Nonce: newNonce(16), Owner: self(), Made: []entry{}}}
 	dir := filepath.Dir(path)
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -237,6 +245,11 @@ func (s *State) discard() error {
 		return err
 	}
 	if s.doc.Directory {
+		// What a write that was cut off left beside it.
+		cut, _ := filepath.Glob(filepath.Join(filepath.Dir(s.path), ".tmp-"+filepath.Base(s.path)+"*"))
+		for _, file := range cut {
+			os.Remove(file)
+		}
 		os.Remove(filepath.Dir(s.path)) // fails where it is not empty, as it should
 	}
 	return nil

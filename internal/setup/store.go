@@ -60,6 +60,15 @@ type maker struct {
 	// Nodes are those in containers of a builder that has remote ones too, by
 	// name: what buildx's driver remote does not take.
 	Nodes map[string]groupNode `json:",omitempty"`
+	// The rest is for who finds the builder when its run is gone.
+	Run     string    `json:",omitempty"`
+	Place   string    `json:",omitempty"` // where its processes can be seen
+	Created time.Time `json:",omitzero"`
+	Expires time.Time `json:",omitzero"` // zero is never
+	// Before is what the file of the current builder had, to be put back.
+	Before string `json:",omitempty"`
+	// Users are the runs that use the builder; it goes with the last of them.
+	Users []builderUser `json:",omitempty"`
 }
 
 // current is the file of that name: the builder that buildx uses for a key,

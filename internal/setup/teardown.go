@@ -27,6 +27,12 @@ var (
 // left. It is an errdefs.BadInput of input "state" where there is no such file
 // or it is none that this program wrote.
 func (m *Manager) Teardown(ctx context.Context, path string) error {
+	return m.teardownIf(ctx, path, func(*State) bool { return true })
+}
+
+// teardownIf is Teardown of a state that still is what it was taken for when
+// nobody else can change it any more.
+func (m *Manager) teardownIf(ctx context.Context, path string, still func(*State) bool) error {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return err
@@ -42,6 +48,9 @@ func (m *Manager) Teardown(ctx context.Context, path string) error {
 	}
 	if err != nil {
 		return err
+	}
+	if !still(s) {
+		return nil
 	}
 	if err := m.undo(ctx, s, 0); err != nil {
 		return err
@@ -84,21 +93,45 @@ func (m *Manager) TeardownBuilder(ctx context.Context, name string) error {
 		return errdefs.BadInputf("name", 0, "builder %q was not made by hullwright", name).
 			WithHint("docker buildx rm %s removes it", name)
 	}
-	return m.Teardown(ctx, g.Made.State)
+	state, err := m.stateOfUser(g)
+	if err != nil {
+		return err
+	}
+	return m.Teardown(ctx, state)
+}
+
+// stateOfUser is the state file by which this run gives a builder back: its own
+// where it is a CI job that is known to use the builder, else the oldest one
+// that is there.
+func (m *Manager) stateOfUser(g *group) (string, error) {
+	run := runOf(m.host.Environ, self())
+	var there []builderUser
+	for _, u := range g.Made.users() {
+		if stateOf(u.State, u.Nonce) == nil {
+			continue
+		}
+		if u.Run == run {
+			return u.State, nil
+		}
+		there = append(there, u)
+	}
+	if len(there) == 0 {
+		return "", errdefs.BadInputf("name", 0, "builder %q has lost its state file %s", g.Name, g.Made.State).
+			WithHint("hullwright teardown --orphans --older-than 1s removes it")
+	}
+	return there[0].State, nil
 }
 
 // undo undoes what a state has from position mark on.
 func (m *Manager) undo(ctx context.Context, s *State, mark int) error {
 	var faults []error
+	all := s.made(0)
 	for _, e := range slices.Backward(s.made(mark)) {
-		err := m.undoOne(ctx, e, s)
-		switch {
-		case err == nil:
-			m.stepf("removed %s %s", e.Kind, e.ID)
-		case errors.Is(err, errGone), errors.Is(err, errNotOurs), errors.Is(err, errInUse):
-			m.stepf("skipped %s %s: %v", e.Kind, e.ID, err)
-		default:
-			faults = append(faults, err)
+		if e.Builder != "" && slices.ContainsFunc(all, func(b entry) bool { return b.Kind == kindBuilder && b.ID == e.Builder }) {
+			continue // it goes with its builder, or stays with it
+		}
+		if fault := m.told(e, m.undoOne(ctx, e, s)); fault != nil {
+			faults = append(faults, fault)
 			continue
 		}
 		if err := s.forget(e); err != nil {
@@ -108,11 +141,33 @@ func (m *Manager) undo(ctx context.Context, s *State, mark int) error {
 	return errors.Join(faults...)
 }
 
+// told prints how the undoing of a thing went, and gives back what is a fault.
+func (m *Manager) told(e entry, err error) error {
+	switch {
+	case err == nil:
+		m.stepf("removed %s %s", e.Kind, e.ID)
+	case only(err, errGone), only(err, errNotOurs), only(err, errInUse):
+		m.stepf("skipped %s %s: %v", e.Kind, e.ID, err)
+	default:
+		return err
+	}
+	return nil
+}
+
+// only is whether err is target alone, and not joined with faults.
+func only(err, target error) bool {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		list := joined.Unwrap()
+		return len(list) == 1 && errors.Is(list[0], target)
+	}
+	return errors.Is(err, target)
+}
+
 func (m *Manager) undoOne(ctx context.Context, e entry, s *State) error {
 	nonce := s.nonce()
 	switch e.Kind {
 	case kindBuilder:
-		return m.removeBuilder(ctx, e, nonce)
+		return m.leave(ctx, e, s)
 	case kindCurrent:
 		return m.restoreCurrent(ctx, e)
 	case kindContainer:
@@ -135,28 +190,6 @@ func (m *Manager) undoOne(ctx context.Context, e entry, s *State) error {
 		return undoMount(ctx, e, nonce)
 	}
 	return errdefs.New(errdefs.BadInput, "unknown kind %q", e.Kind)
-}
-
-// removeBuilder forgets a builder of the store that has the nonce.
-func (m *Manager) removeBuilder(ctx context.Context, e entry, nonce string) error {
-	name, err := validName("state", e.ID)
-	if err != nil {
-		return err
-	}
-	s := &store{dir: e.Where, now: m.host.Now}
-	return s.locked(ctx, func() error {
-		g, err := s.read(name)
-		if errors.Is(err, fs.ErrNotExist) {
-			return errGone
-		}
-		if err != nil {
-			return err
-		}
-		if g.Made == nil || g.Made.Nonce != nonce {
-			return errdefs.New(errdefs.Denied, "builder %s is not the one that was made", name)
-		}
-		return s.remove(name)
-	})
 }
 
 func (m *Manager) restoreCurrent(ctx context.Context, e entry) error {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/hullwright/hullwright/internal/ci"
 	"github.com/hullwright/hullwright/internal/cli"
+	"github.com/hullwright/hullwright/internal/errdefs"
 	"github.com/hullwright/hullwright/internal/input"
 	"github.com/hullwright/hullwright/internal/setup"
 )
@@ -36,6 +37,8 @@ type Options struct {
 	KeepState bool        `env:"KEEP-STATE" envDefault:"false" help:"Keep the builder's cache at clean-up, for a builder of the same name; driver docker-container only."`
 	Cleanup   bool        `env:"CLEANUP" envDefault:"true" help:"On GitHub, undo everything at the end of the job."`
 	State     string      `env:"STATE" placeholder:"FILE" help:"File that will say what was made, for teardown. The default is in a new directory of the job's temporary one."`
+	Lifetime  string      `env:"LIFETIME" placeholder:"TIME" help:"How long what is made may stay, as 90m; then setup and teardown --orphans of any later job remove it. none is for ever. The default is 6h on a CI system, and none elsewhere and with keep-state."`
+	Orphans   string      `env:"ORPHANS" envDefault:"auto" choices:"auto true false" help:"Remove first what jobs that were killed left behind on this machine. auto is to, on any CI system but on runners that GitHub hosts, which are new for each job."`
 	setup.BuilderOptions
 	cli.Common
 }
@@ -77,9 +80,15 @@ func run(ctx context.Context, env *cli.Env, o Options) error {
 	}
 	fresh := state.Empty()
 	m := setup.New(setup.Host{Environ: env.Environ, Stderr: env.Stderr, Dir: env.Dir, Now: env.Now})
+	if o.sweeps(env) {
+		sweep(ctx, env, m)
+	}
 	b, err := prepare(ctx, m, spec, platforms, state)
 	if err == nil {
 		err = errors.Join(outputs(env, b, state), b.Close())
+	}
+	if err == nil {
+		err = handOver(env, spec, state)
 	}
 	if err != nil && fresh {
 		// A setup that failed leaves nothing. What can't be undone within a
@@ -106,7 +115,58 @@ func (o Options) spec(env *cli.Env) (setup.Spec, []v1.Platform, error) {
 	if len(spec.Nodes) > 0 {
 		spec.Platforms = platforms // else a build could go to any node that runs them
 	}
+	spec.Lifetime, err = o.lifetime(env)
+	faults = append(faults, err)
 	return spec, platforms, errors.Join(faults...)
+}
+
+// lifetime is how long what is made may stay; zero is for ever.
+func (o Options) lifetime(env *cli.Env) (time.Duration, error) {
+	switch {
+	case o.Lifetime == "none", o.Lifetime == "" && (o.KeepState || !onCI(env)):
+		return 0, nil
+	case o.Lifetime == "":
+		return setup.CILifetime, nil
+	}
+	d, err := time.ParseDuration(o.Lifetime)
+	if err != nil || d <= 0 {
+		return 0, errdefs.BadInputf("lifetime", 0, "%q is no time", o.Lifetime).
+			WithHint("a number and a unit, as 90m or 6h, or none")
+	}
+	return d, nil
+}
+
+func onCI(env *cli.Env) bool {
+	return env.CI.Name() != "git" || setup.DefaultLifetime(env.Environ) > 0
+}
+
+// sweeps is whether to look for orphans. A runner that GitHub hosts has none.
+func (o Options) sweeps(env *cli.Env) bool {
+	if o.Orphans == "auto" {
+		return onCI(env) && env.Environ["RUNNER_ENVIRONMENT"] != "github-hosted"
+	}
+	return o.Orphans == "true"
+}
+
+// sweep removes what other jobs left. What can't be removed is told and left:
+// this job does not depend on it.
+func sweep(ctx context.Context, env *cli.Env, m *setup.Manager) {
+	found, err := m.Orphans(ctx, setup.OrphanOptions{})
+	for _, o := range found {
+		fmt.Fprintf(env.Stderr, "setup: orphan: %s %s: %s\n", o.Kind, o.ID, o.Why)
+		err = errors.Join(err, o.Err)
+	}
+	if err != nil && ctx.Err() == nil {
+		fmt.Fprintf(env.Stderr, "setup: warning: orphans are left: %v\n", err)
+	}
+}
+
+// handOver leaves what was made to the job's later steps.
+func handOver(env *cli.Env, spec setup.Spec, state *setup.State) error {
+	if spec.Lifetime > 0 {
+		fmt.Fprintf(env.Stderr, "setup: if no teardown comes, it counts as left behind after %s\n", spec.Lifetime)
+	}
+	return state.HandOver()
 }
 
 // openState makes the state file, which the clean-up step knows of before

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"time"
 
 	"github.com/hullwright/hullwright/internal/cli"
 	"github.com/hullwright/hullwright/internal/errdefs"
@@ -20,6 +21,10 @@ import (
 type Options struct {
 	State string `env:"STATE" arg:"STATE" placeholder:"FILE" help:"State file of the setup or build-push to undo."`
 	Name  string `env:"NAME" help:"Name of a builder that setup made, instead of its state file."`
+
+	Orphans   bool          `env:"ORPHANS" envDefault:"false" help:"Find and remove what runs that were killed left behind on this machine."`
+	DryRun    bool          `env:"DRY-RUN" envDefault:"false" help:"With orphans: list them, and remove nothing."`
+	OlderThan time.Duration `env:"OLDER-THAN" placeholder:"TIME" help:"With orphans: count also what was made longer ago, as 24h, whatever its lifetime, unless its run is under way."`
 	cli.Common
 }
 
@@ -31,13 +36,21 @@ func Verb() cli.Verb {
 		Long: `
 Removes builders, containers, volumes, processes, registrations of emulators
 and mounts that the state file lists, newest first, each only if it carries the
-mark of that run. It goes on after a failure; the file then keeps what is left.`,
+mark of that run. It goes on after a failure; the file then keeps what is left.
+A builder that another run uses too stays for that one.
+
+  hullwright teardown --name ci
+  hullwright teardown --orphans --dry-run`,
 	}, run)
 }
 
 func run(ctx context.Context, env *cli.Env, o Options) error {
 	m := setup.New(setup.Host{Environ: env.Environ, Stderr: env.Stderr, Dir: env.Dir, Now: env.Now})
 	switch {
+	case o.Orphans:
+		return orphans(ctx, env, m, o)
+	case o.DryRun || o.OlderThan != 0:
+		return errors.Join(needsOrphans("dry-run", o.DryRun), needsOrphans("older-than", o.OlderThan != 0))
 	case o.State != "" && o.Name != "":
 		return errdefs.BadInputf("name", 0, "state is given too").WithHint("give one of them")
 	case o.Name != "":
