@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -96,8 +97,8 @@ type sweep struct {
 type stray struct {
 	entry
 	mark origin
-	// lost is whether it serves nobody: a directory without its daemon.
-	lost   bool
+	// lost is why it serves nobody, as a directory without its daemon.
+	lost   string
 	remove func(ctx context.Context) error
 }
 
@@ -153,7 +154,38 @@ func (s *sweep) directory(dir string) {
 		}
 	}
 	s.processDir(dir)
+	s.unbegun(dir)
 }
+
+// unbegun takes for a stray what a run left that was killed before its state
+// file was there, or after it was removed: its directory, empty or with the file
+// half written. That state lasts an instant in a run that is alive.
+func (s *sweep) unbegun(dir string) {
+	info, err := os.Stat(dir)
+	if err != nil || !stateDir.MatchString(filepath.Base(dir)) || s.m.host.Now().Sub(info.ModTime()) < unbegunAge {
+		return
+	}
+	files, err := os.ReadDir(dir)
+	if err != nil || slices.ContainsFunc(files, func(f fs.DirEntry) bool { return !strings.HasPrefix(f.Name(), ".tmp-state.json") }) {
+		return
+	}
+	s.stray(stray{
+		entry: entry{Kind: kindDirectory, ID: dir}, lost: "its run ended before it began",
+		remove: func(context.Context) error {
+			var faults []error
+			for _, f := range files {
+				faults = append(faults, os.Remove(filepath.Join(dir, f.Name())))
+			}
+			return errors.Join(append(faults, os.Remove(dir))...) // fails where it is not empty, as it should
+		},
+	})
+}
+
+// stateDir is the name of a directory that was made for a state file.
+var stateDir = regexp.MustCompile(`^hullwright-[0-9]+$`)
+
+// unbegunAge is how old a directory is that no run is about to write to.
+const unbegunAge = time.Minute
 
 // processDir takes a process builder's directory for a stray.
 func (s *sweep) processDir(dir string) {
@@ -166,9 +198,12 @@ func (s *sweep) processDir(dir string) {
 	if json.Unmarshal(raw, &k) != nil || err != nil || string(nonce) != k.Nonce || !noncePattern.MatchString(k.Nonce) {
 		return
 	}
-	daemons, err := findDaemon(k.Nonce)
+	lost := ""
+	if daemons, err := findDaemon(k.Nonce); k.Place == vantage() && err == nil && len(daemons) == 0 {
+		lost = "its buildkitd is gone, and so is its state file"
+	}
 	s.stray(stray{
-		entry: entry{Kind: kindDirectory, ID: dir}, mark: k, lost: k.Place == vantage() && err == nil && len(daemons) == 0,
+		entry: entry{Kind: kindDirectory, ID: dir}, mark: k, lost: lost,
 		remove: func(ctx context.Context) error {
 			if err := s.m.stopDaemon(ctx, dir, k.Nonce); err != nil && !only(err, errGone) {
 				return err
@@ -489,8 +524,8 @@ func (s *sweep) sweepStrays(ctx context.Context) {
 			continue
 		}
 		why := s.m.outlived(t.mark, s.options.OlderThan)
-		if why == "" && t.lost {
-			why = "its buildkitd is gone, and so is its state file"
+		if why == "" {
+			why = t.lost
 		}
 		if why == "" || s.listed(t) {
 			continue

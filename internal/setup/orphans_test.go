@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -109,6 +110,18 @@ func TestOrphansOfStates(t *testing.T) {
 		stateIn(t, dir, name, c.change)
 		left[name] = c.stays
 	}
+	// What was cut off before its state file was there, and what may be just now.
+	for name, age := range map[string]time.Duration{"100": time.Hour, "101": time.Hour, "102": 0, "103": time.Hour} {
+		cut := filepath.Join(dir, "hullwright-"+name)
+		check(t, os.MkdirAll(cut, 0o700))
+		switch name {
+		case "101":
+			check(t, os.WriteFile(filepath.Join(cut, ".tmp-state.json1"), nil, 0o600))
+		case "103":
+			check(t, os.WriteFile(filepath.Join(cut, "precious"), nil, 0o600))
+		}
+		check(t, os.Chtimes(cut, time.Time{}, time.Now().Add(-age)))
+	}
 	// Others' directories of such a name.
 	foreign := filepath.Join(dir, "hullwright-foreign")
 	check(t, os.MkdirAll(foreign, 0o700))
@@ -117,7 +130,7 @@ func TestOrphansOfStates(t *testing.T) {
 
 	ours := func(list []Orphan) (names []string) {
 		for _, o := range list {
-			if strings.HasPrefix(o.ID, dir) {
+			if o.Kind == "state" && strings.HasPrefix(o.ID, dir) {
 				names = append(names, strings.TrimPrefix(filepath.Base(filepath.Dir(o.ID)), "hullwright-"))
 				check(t, o.Err)
 			}
@@ -137,12 +150,19 @@ func TestOrphansOfStates(t *testing.T) {
 	}
 	// In earnest only in this test's own directories: /tmp is everybody's.
 	s := &sweep{m: m, states: map[string]*State{}, stores: map[string]bool{}}
-	for _, name := range []string{"dead", "rebooted", "expired", "alive", "handed", "forever", "away", "inside", "record", "foreign", "link"} {
+	for _, name := range []string{"dead", "rebooted", "expired", "alive", "handed", "forever", "away", "inside", "record", "foreign", "link", "100", "101", "102", "103"} {
 		if path := filepath.Join(dir, "hullwright-"+name); mine(path) {
 			s.directory(path)
 		}
 	}
 	s.sweepStates(t.Context())
+	s.sweepStrays(t.Context())
+	for name, stays := range map[string]bool{"100": false, "101": false, "102": true, "103": true} {
+		if got := exists(filepath.Join(dir, "hullwright-"+name)); got != stays {
+			t.Errorf("directory %s stays is %t, want %t", name, got, stays)
+		}
+	}
+	s.found = slices.DeleteFunc(s.found, func(o Orphan) bool { return o.Kind != "state" })
 	if diff := cmp.Diff(want, ours(s.found)); diff != "" {
 		t.Error(diff)
 	}

@@ -166,10 +166,16 @@ func (s *store) restore(name, before string) error {
 		return errGone
 	}
 	path := filepath.Join(s.dir, "current")
-	if before == "" {
-		return os.Remove(path)
+	var was current
+	if err := json.Unmarshal([]byte(before), &was); err != nil || was.Name != "" && !exists(s.path("instances", was.Name)) {
+		return os.Remove(path) // there was none, or its builder is gone since
 	}
 	return atomicwriter.WriteFile(path, []byte(before), 0o600)
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // readCurrentRaw is the content of the file; nil where there is none.

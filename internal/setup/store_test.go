@@ -120,6 +120,7 @@ func TestStoreUseAndRestore(t *testing.T) {
 	if err := s.restore("another", before); !errors.Is(err, errGone) {
 		t.Errorf("the choice of another builder was undone: %v", err)
 	}
+	check(t, s.write(&group{Name: "older"}))
 	check(t, s.restore("b", before))
 	if got := readFile(t, path); got != before {
 		t.Errorf("current %s", got)
@@ -128,6 +129,10 @@ func TestStoreUseAndRestore(t *testing.T) {
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("got %v", err)
 	}
+	check(t, s.use("key", "b"))
+	check(t, s.remove("older"))
+	check(t, s.restore("b", before)) // which would point to nothing
+	missing(t, path)
 }
 
 func TestValidName(t *testing.T) {
