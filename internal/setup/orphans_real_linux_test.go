@@ -213,12 +213,12 @@ func TestRealOrphanLease(t *testing.T) {
 		state := newState(t, m)
 		b, err := m.Ensure(ctx, Spec{Driver: Process, Lifetime: time.Hour}, state)
 		check(t, err)
-		want, err := ParsePlatforms([]string{"linux/mips64le"})
+		want, err := ParsePlatforms([]string{"linux/mips64"})
 		check(t, err)
 		rows, err := m.Emulate(ctx, b, want, "", state)
 		check(t, err)
 		check(t, b.Close())
-		name := binfmt.Name("mips64le")
+		name := binfmt.Name("mips64")
 		if !rows[0].Added || !registered(t, name) || !hostLeases.held(name) {
 			t.Fatalf("row %+v, registered %t", rows[0], registered(t, name))
 		}
