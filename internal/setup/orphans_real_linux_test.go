@@ -243,3 +243,25 @@ func TestRealOrphanLease(t *testing.T) {
 		noBuilder(t, m, b.Name, state.nonce())
 	}
 }
+
+// TestRealHomeless has a daemon whose directory was removed, as with a job's
+// temporary one.
+func TestRealHomeless(t *testing.T) {
+	m, ctx := real(t), limited(t)
+	state := newState(t, m)
+	b, err := m.Ensure(ctx, Spec{Driver: Process}, state)
+	check(t, err)
+	check(t, b.Close())
+	nonce := state.nonce()
+	check(t, os.RemoveAll(filepath.Dir(strings.TrimPrefix(b.Nodes[0].Endpoint, "unix://"))))
+	check(t, os.RemoveAll(filepath.Dir(state.Path())))
+	check(t, m.store().remove(b.Name))
+	s := &sweep{m: m, states: map[string]*State{}, stores: map[string]bool{}}
+	check(t, s.inProcesses(ctx))
+	s.strays = slices.DeleteFunc(s.strays, func(x stray) bool { return x.mark.Nonce != nonce })
+	s.sweepStrays(ctx)
+	if len(s.found) != 1 || s.found[0].Err != nil {
+		t.Errorf("found %+v", s.found)
+	}
+	noBuilder(t, m, b.Name, nonce)
+}
