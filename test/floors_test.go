@@ -33,6 +33,7 @@ var floors = map[string]int{
 	"internal/ci":              2,
 	"internal/input":           2,
 	"internal/policy":          2,
+	"internal/policy/wire":     1,
 	"internal/progress":        1,
 	"internal/setup/binfmt":    1,
 	"internal/errdefs":         0, // what everything may say

@@ -96,6 +96,7 @@ func TestJourneys(t *testing.T) {
 			"webserver":     webserver,
 			"oddfiles":      oddfiles,
 			"badname":       badname,
+			"alive":         alive,
 			"nothing-left":  nothingLeft,
 		},
 	})

@@ -68,7 +68,8 @@ func engine(args ...string) []string {
 	return strings.Split(strings.TrimSpace(string(out)), "\n")
 }
 
-// processes are the daemons and emulated programs that run, by id and name.
+// processes are the daemons, emulated programs and helpers of ours that run, by
+// id and name.
 func processes() []string {
 	var found []string
 	dirs, _ := filepath.Glob("/proc/[0-9]*")
@@ -79,7 +80,7 @@ func processes() []string {
 		}
 		argv := strings.Split(string(raw), "\x00")
 		base := filepath.Base(argv[0])
-		if strings.HasPrefix(base, "buildkitd") || strings.HasPrefix(base, "qemu-") || strings.HasPrefix(base, "rootlesskit") {
+		if strings.HasPrefix(base, "buildkitd") || strings.HasPrefix(base, "qemu-") || strings.HasPrefix(base, "rootlesskit") || base == "hullwright-policy" {
 			found = append(found, filepath.Base(dir)+" "+base)
 		}
 	}

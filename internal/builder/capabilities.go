@@ -132,9 +132,14 @@ var frontendFaults = []struct{ text, input, says, hint string }{
 	},
 }
 
-// explain says which policy refused a source, and which input a frontend can't
-// take; other errors are as they were.
+// explain says that policies can't be evaluated any more, which of them refused a
+// source, or which input a frontend can't take; other errors are as they were.
 func (r *request) explain(err error) error {
+	if r.rules != nil {
+		if fault := r.rules.Fault(); fault != nil {
+			return fault
+		}
+	}
 	if denied := r.denied(err); denied != nil {
 		return denied
 	}

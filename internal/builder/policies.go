@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -38,6 +39,9 @@ func (in *inputs) applyPolicies(ctx context.Context, node *client.Client, r *req
 	news := &policyNews{tell: r.tell}
 	r.finish = append(r.finish, news.end)
 	opt.Log = news.log
+	if in.session.Dial != nil {
+		opt.Dial = func(ctx context.Context) (net.Conn, error) { return in.session.Dial(ctx, solve.Node) }
+	}
 	rules, err := policy.Load(ctx, node, r.opt.Session, opt)
 	if err != nil {
 		return policyFault(ctx, err)
@@ -58,7 +62,7 @@ func (in *inputs) applyPolicies(ctx context.Context, node *client.Client, r *req
 	}
 	enforced, err := rules.Enforce(ctx, platform)
 	if err != nil {
-		return policyFault(ctx, err)
+		return err
 	}
 	if enforced.Proxy {
 		if err := r.require(ctx, node, pb.CapExecMetaNetworkProxy, "a policy that sees what steps fetch", "0.31"); err != nil {
@@ -78,6 +82,8 @@ func (in *inputs) policyOptions(r *request, solve Solve) (opt policy.Options, on
 		ContextDir: solve.LocalMounts["context"],
 		Default:    isTrue(in.session.Environ["BUILDX_DEFAULT_POLICY"]),
 		ConfigDir:  buildxDir(in.session.Environ),
+		Executable: in.session.Executable,
+		Environ:    in.session.Environ,
 	}
 	if r.opt.FrontendAttrs["dockerfilekey"] != "" || opt.ContextDir != "" {
 		opt.DockerfileDir = solve.LocalMounts["dockerfile"]
@@ -169,11 +175,11 @@ func (r *request) require(ctx context.Context, node *client.Client, capability a
 	return r.check(ctx, node, []need{{capability, "policy", what, since}})
 }
 
-// policyFault is an error of a policy's text, or of its context, which is told
+// policyFault is an error of a policy's file, or of its context, which is told
 // as the build would.
 func policyFault(ctx context.Context, err error) error {
 	var path *os.PathError
-	if ctx.Err() == nil && (errors.As(err, &path) || strings.Contains(err.Error(), "rego_")) {
+	if ctx.Err() == nil && errors.As(err, &path) {
 		return errdefs.BadInputf("policy", 0, "%w", err)
 	}
 	return err

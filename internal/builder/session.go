@@ -3,6 +3,7 @@ package builder
 import (
 	"context"
 	"io"
+	"net"
 
 	"github.com/moby/buildkit/session/auth/authprovider"
 
@@ -36,6 +37,11 @@ type Session struct {
 	// Environ is the environment: SSH_AUTH_SOCK, proxies, and what policies may
 	// ask for.
 	Environ map[string]string
+	// Dial makes a further connection to the daemon of a node, for policies.
+	Dial func(ctx context.Context, node string) (net.Conn, error)
+	// Executable is the running program's path: programs of the same release are
+	// looked for beside it.
+	Executable string
 	// Secrecy are the values that are hidden in all that the build prints.
 	Secrecy *ci.Secrets
 	// Logs keep the whole output of every step; nil keeps none.

@@ -24,8 +24,11 @@ type Env struct {
 	Raw     io.Writer // standard output as it is, for files: nothing in them is hidden
 	Stderr  io.Writer // progress, notices, errors
 	Environ map[string]string
-	Dir     string           // working directory, absolute
-	Now     func() time.Time // the clock; SOURCE_DATE_EPOCH is the verb's business
+	Dir     string // working directory, absolute
+	// Executable is the path of the running program; empty where the system does
+	// not tell.
+	Executable string
+	Now        func() time.Time // the clock; SOURCE_DATE_EPOCH is the verb's business
 	// Terminal is whether Stderr is a terminal that a person watches.
 	Terminal bool
 	// Secrets are hidden in what Stdout and Stderr print, and in all else that a

@@ -103,16 +103,18 @@ func process() (*Env, context.Context, func(), error) {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	context.AfterFunc(ctx, stop)
 	environ := environMap(os.Environ())
+	executable, _ := os.Executable() // what is looked for beside it may be elsewhere, too
 	secrets := new(ci.Secrets)
 	env := &Env{
-		Stdin:   os.Stdin,
-		Stdout:  secrets.Writer(os.Stdout),
-		Raw:     os.Stdout,
-		Stderr:  secrets.Writer(os.Stderr),
-		Secrets: secrets,
-		Environ: environ,
-		Dir:     dir,
-		Now:     time.Now,
+		Stdin:      os.Stdin,
+		Stdout:     secrets.Writer(os.Stdout),
+		Raw:        os.Stdout,
+		Stderr:     secrets.Writer(os.Stderr),
+		Secrets:    secrets,
+		Environ:    environ,
+		Dir:        dir,
+		Executable: executable,
+		Now:        time.Now,
 		// Buildkite's agent and act give jobs a terminal that nobody watches.
 		Terminal: environ["CI"] == "" && term.IsTerminal(int(os.Stderr.Fd())),
 	}

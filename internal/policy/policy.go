@@ -1,8 +1,11 @@
 // Package policy holds a build to rules about its sources: which images, git
 // repositories and addresses it may use, written in rego
-// (https://docs.docker.com/build/policies/). The rules are evaluated in this
-// process, by docker buildx's own evaluator; the daemon asks about each source
+// (https://docs.docker.com/build/policies/). The daemon asks about each source
 // before it fetches it.
+//
+// What evaluates the rules is a program of its own, hullwright-policy, which is
+// started where there are rules: few builds have any, and it would be two fifths
+// of this one.
 //
 // Begin with [Load], which finds the rules, and [Rules.Enforce].
 package policy
@@ -11,19 +14,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
-	"strings"
 
-	buildx "github.com/docker/buildx/policy"
-	"github.com/docker/buildx/util/confutil"
-	"github.com/docker/buildx/util/sourcemeta"
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/session"
 	"github.com/moby/buildkit/sourcepolicy/policysession"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
-	"github.com/sirupsen/logrus"
+	"google.golang.org/grpc"
+
+	"github.com/hullwright/hullwright/internal/policy/wire"
 )
 
 // maxSize is the longest policy that is read, in bytes.
@@ -39,14 +40,9 @@ type Given struct {
 }
 
 // Build is what policies are told of the build.
-type Build struct {
-	Args     map[string]string
-	Labels   map[string]string
-	Target   string
-	Filename string // the Dockerfile's
-}
+type Build = wire.Build
 
-// Options say where policies are.
+// Options say where policies are, and what is needed to evaluate them.
 type Options struct {
 	Build Build
 	Given []Given
@@ -65,21 +61,34 @@ type Options struct {
 	// ConfigDir is buildx's, for the keys that signatures are verified with; a
 	// policy that wants signatures fails without.
 	ConfigDir string
+	// Executable is the running program's path: hullwright-policy is looked for
+	// beside it, then in Environ's PATH.
+	Executable string
+	Environ    map[string]string
+	// Dial makes a further connection to the daemon, for policies that ask it
+	// about sources that the build has not; it is an error for them where nil.
+	Dial func(context.Context) (net.Conn, error)
 }
 
 // Rules are the policies of a build.
 type Rules struct {
-	sets     []set
-	opt      Options
-	resolver *sourcemeta.Resolver
+	sets        []set
+	opt         Options
+	attachables []session.Attachable
+	context     *remoteContext // that only the daemon has; nil where a policy is not of it
+	evaluator   *evaluator
 }
 
 // set are policies that are evaluated as one.
 type set struct {
-	files   []buildx.File
-	root    func() (fs.StatFS, func() error, error)
-	level   logrus.Level // that is shown
-	builtin bool
+	wire.Set
+	imports importer
+}
+
+// importer reads the files that policies import. Its error is an *os.PathError
+// where there is none that may be read.
+type importer interface {
+	read(ctx context.Context, name string) ([]byte, error)
 }
 
 // Load finds the policies of a build: the Dockerfile's own, in a file beside it
@@ -87,24 +96,22 @@ type set struct {
 // the daemon may need to fetch a context that only it has. It gives nil where
 // there is none. The caller closes the rules.
 func Load(ctx context.Context, node *client.Client, attachables []session.Attachable, opt Options) (_ *Rules, err error) {
-	r := &Rules{opt: opt, resolver: sourcemeta.NewResolver(node, sourcemeta.WithSession(attachables))}
+	r := &Rules{opt: opt, attachables: attachables}
 	defer func() {
 		if err != nil {
 			r.Close()
 		}
 	}()
-	own, err := r.own(ctx)
-	if err != nil {
+	if err := r.addOwn(ctx, node); err != nil {
 		return nil, err
 	}
-	r.sets = own
 	for _, g := range opt.Given {
 		if err := r.add(g); err != nil {
 			return nil, err
 		}
 	}
 	if opt.Default {
-		builtin := set{files: []buildx.File{{Filename: buildx.DefaultPolicyFilename, Data: buildx.DefaultPolicyData()}}, builtin: true}
+		builtin := set{Set: wire.Set{Files: []wire.File{{Name: wire.Builtin}}, Builtin: true, Level: "panic"}}
 		r.sets = append([]set{builtin}, r.sets...)
 	}
 	if len(r.sets) == 0 {
@@ -125,24 +132,38 @@ func (r *Rules) add(g Given) error {
 		}
 		r.sets = append(r.sets, s)
 	}
-	if g.LogLevel == "" || len(r.sets) == 0 {
-		return nil
+	if g.LogLevel != "" && len(r.sets) > 0 {
+		r.sets[len(r.sets)-1].Level = g.LogLevel
 	}
-	level, err := logrus.ParseLevel(g.LogLevel)
-	r.sets[len(r.sets)-1].level = level
-	return err
+	return nil
 }
 
-// Close ends what the rules hold open on the daemon: an empty build, which only
-// ends by being canceled, and may say that as an error.
-func (r *Rules) Close() { r.resolver.Close() }
+// Close ends what the rules hold open: the program that evaluates them, and a
+// build on the daemon.
+func (r *Rules) Close() {
+	if r.evaluator != nil {
+		r.evaluator.close()
+	}
+	if r.context != nil {
+		r.context.close()
+	}
+}
+
+// Fault is why the program that evaluates the rules ended by itself; nil while
+// it works. Without it the daemon is refused every source.
+func (r *Rules) Fault() error {
+	if r.evaluator == nil {
+		return nil
+	}
+	return r.evaluator.fault()
+}
 
 // Names are the files of the policies that are in force.
 func (r *Rules) Names() []string {
 	var names []string
 	for _, s := range r.sets {
-		for _, f := range s.files {
-			names = append(names, f.Filename)
+		for _, f := range s.Files {
+			names = append(names, f.Name)
 		}
 	}
 	return names
@@ -156,90 +177,91 @@ type Enforcement struct {
 }
 
 // Enforce makes the rules ready for a daemon whose own platform is platform. An
-// error is a fault of a policy's text.
+// error is errdefs.BadInput where it is a fault of a policy's text, and
+// errdefs.Environment where there is no program to evaluate it. It is called
+// once.
 func (r *Rules) Enforce(ctx context.Context, platform *ocispecs.Platform) (Enforcement, error) {
-	var e Enforcement
-	var checks []policysession.PolicyCallback
-	env := r.env()
-	var verifier buildx.PolicyVerifierProvider
-	if r.opt.ConfigDir != "" {
-		verifier = buildx.SignatureVerifier(confutil.NewConfig(nil, confutil.WithDir(r.opt.ConfigDir)))
+	program, err := r.program()
+	if err != nil {
+		return Enforcement{}, err
 	}
+	server := wire.NewServer()
+	for _, a := range r.attachables {
+		a.Register(server)
+	}
+	services := wire.ServicesOf(server)
+	wire.RegisterHost(server, host{r})
+	if r.evaluator, err = startEvaluator(program, r.environ(), server, r.log); err != nil {
+		return Enforcement{}, err
+	}
+	start := wire.Start{Build: r.opt.Build, Platform: platform, ConfigDir: r.opt.ConfigDir, Session: services}
+	start.Build.Filename = filepath.Base(start.Build.Filename)
 	for _, s := range r.sets {
-		p := buildx.NewPolicy(buildx.Opt{
-			Files: s.files, Env: env, Log: r.log(s.level), FS: s.root,
-			VerifierProvider: verifier, DefaultPlatform: platform, SourceResolver: r.resolver,
-		})
-		if !s.builtin {
-			caps, err := p.CheckCaps(ctx)
-			if err != nil {
-				return Enforcement{}, err
-			}
-			e.Proxy = e.Proxy || caps[buildx.CapExecProxy]
-		}
-		checks = append(checks, p.CheckPolicy)
+		start.Sets = append(start.Sets, s.Set)
 	}
-	e.Provider = policysession.NewPolicyProvider(buildx.MultiPolicyCallback(checks...))
-	return e, nil
+	started, err := r.evaluator.start(ctx, start)
+	if err != nil {
+		return Enforcement{}, err
+	}
+	verifier := policysession.PolicyVerifier_ServiceDesc
+	return Enforcement{
+		Provider: wire.Forward{To: r.evaluator.conn, Services: servicesOf(verifier)},
+		Proxy:    started.Proxy,
+	}, nil
 }
 
-func (r *Rules) env() buildx.Env {
-	env := buildx.Env{Filename: filepath.Base(r.opt.Build.Filename), Target: r.opt.Build.Target, Labels: r.opt.Build.Labels}
-	for k, v := range r.opt.Build.Args {
-		if env.Args == nil {
-			env.Args = map[string]*string{}
-		}
-		env.Args[k] = &v
+func servicesOf(desc grpc.ServiceDesc) wire.Services {
+	var methods []string
+	for _, m := range desc.Methods {
+		methods = append(methods, m.MethodName)
 	}
-	return env
+	return wire.Services{desc.ServiceName: methods}
 }
 
-// log shows what a set says at its level.
-func (r *Rules) log(shown logrus.Level) func(logrus.Level, string) {
-	return func(level logrus.Level, line string) {
-		if level > shown || r.opt.Log == nil {
-			return
-		}
-		r.opt.Log(strings.TrimRight(line, "\n"))
+// log shows what policies and their program say.
+func (r *Rules) log(line string) {
+	if r.opt.Log != nil {
+		r.opt.Log(line)
 	}
 }
 
-// own is the Dockerfile's own policy.
-func (r *Rules) own(ctx context.Context) ([]set, error) {
+// addOwn adds the Dockerfile's own policy.
+func (r *Rules) addOwn(ctx context.Context, node *client.Client) error {
 	name := r.opt.Build.Filename + ".rego"
 	if r.opt.DockerfileDir == "" {
-		return r.remote(ctx, name)
+		return r.addRemote(ctx, node, name)
 	}
 	path := filepath.Join(r.opt.DockerfileDir, name)
 	data, err := read(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
+		return nil
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
 	root := r.opt.ContextDir
 	if root == "" {
 		root = r.opt.DockerfileDir
 	}
-	return []set{{files: []buildx.File{{Filename: path, Data: data}}, root: directory(root), level: logrus.InfoLevel}}, nil
+	r.sets = []set{{Set: wire.Set{Files: []wire.File{{Name: path, Data: data}}}, imports: directory(root)}}
+	return nil
 }
 
 // given reads the files of a set. Their imports are looked for from the context,
 // where the first is in it, as docker buildx does, else beside that.
 func (r *Rules) given(g Given) (set, error) {
-	s := set{level: logrus.InfoLevel}
+	var s set
 	var faults []error
 	for _, path := range g.Files {
 		data, err := read(path)
 		faults = append(faults, err)
-		s.files = append(s.files, buildx.File{Filename: path, Data: data})
+		s.Files = append(s.Files, wire.File{Name: path, Data: data})
 	}
 	root := filepath.Dir(g.Files[0])
 	if within(r.opt.ContextDir, root) {
 		root = r.opt.ContextDir
 	}
-	s.root = directory(root)
+	s.imports = directory(root)
 	return s, errors.Join(faults...)
 }
 
@@ -265,16 +287,20 @@ func read(path string) ([]byte, error) {
 }
 
 // directory is a directory that imports don't leave.
-func directory(dir string) func() (fs.StatFS, func() error, error) {
-	return func() (fs.StatFS, func() error, error) {
-		root, err := os.OpenRoot(dir)
-		if err != nil {
-			return nil, nil, err
-		}
-		files, ok := root.FS().(fs.StatFS)
-		if !ok {
-			return nil, nil, errors.Join(fmt.Errorf("%s can't be read", dir), root.Close())
-		}
-		return files, root.Close, nil
+type directory string
+
+func (d directory) read(_ context.Context, name string) ([]byte, error) {
+	root, err := os.OpenRoot(string(d))
+	if err != nil {
+		return nil, err
 	}
+	defer root.Close()
+	info, err := root.Stat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, &os.PathError{Op: "read", Path: name, Err: errors.New("no file")}
+	}
+	return root.ReadFile(name)
 }

@@ -1,40 +1,44 @@
 package policy
 
 import (
-	"bytes"
 	"context"
+	"errors"
 	"fmt"
-	"io/fs"
+	"os"
 	"path"
 	"strings"
-	"sync"
-	"time"
 
-	buildx "github.com/docker/buildx/policy"
-	"github.com/docker/buildx/util/sourcemeta"
+	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/frontend/dockerfile/dfgitutil"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
-	"github.com/sirupsen/logrus"
+	"github.com/moby/buildkit/session"
+
+	"github.com/hullwright/hullwright/internal/policy/wire"
 )
 
-// remote is a policy of a context that only the daemon has. The daemon fetches
-// the context for it, and has it then for the build.
-func (r *Rules) remote(ctx context.Context, name string) ([]set, error) {
+// addRemote adds a policy of a context that only the daemon has. The daemon
+// fetches the context for it, and has it then for the build.
+func (r *Rules) addRemote(ctx context.Context, node *client.Client, name string) error {
 	state, err := contextState(r.opt.ContextURL)
 	if state == nil || err != nil {
-		return nil, err
+		return err
 	}
-	files := &remoteFS{ctx: context.WithoutCancel(ctx), resolver: r.resolver, state: *state}
-	data, err := fs.ReadFile(files, path.Clean(name))
-	if isNotFound(err) {
-		return nil, nil
+	files, err := openContext(ctx, node, r.attachables, *state)
+	if err != nil {
+		return err
+	}
+	r.context = files
+	name = path.Clean(name)
+	data, err := files.read(ctx, name)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
-	root := func() (fs.StatFS, func() error, error) { return files, nil, nil }
-	return []set{{files: []buildx.File{{Filename: name, Data: data}}, root: root, level: logrus.InfoLevel}}, nil
+	r.sets = []set{{Set: wire.Set{Files: []wire.File{{Name: name, Data: data}}}, imports: files}}
+	return nil
 }
 
 // contextState is a remote context as BuildKit's frontend for Dockerfiles has
@@ -73,82 +77,72 @@ func gitOptions(ref *dfgitutil.GitRef) []llb.GitOption {
 	return opts
 }
 
-// isNotFound tells by its words, which are all that crosses the daemon's socket.
-func isNotFound(err error) bool {
-	if err == nil {
-		return false
-	}
-	text := err.Error()
-	return strings.Contains(text, "no such file or directory")
+// remoteContext are the files of a context that the daemon has. An empty build
+// holds them, and ends only by being canceled.
+type remoteContext struct {
+	ref   gateway.Reference
+	end   context.CancelFunc
+	ended chan error
 }
 
-// remoteFS are the files of a state. The context is that of the build, since
-// fs.FS has no room for one in its methods.
-type remoteFS struct {
-	ctx      context.Context
-	resolver *sourcemeta.Resolver
-	state    llb.State
-
-	once sync.Once
-	ref  gateway.Reference
-	err  error
-}
-
-func (r *remoteFS) resolved() (gateway.Reference, error) {
-	r.once.Do(func() { r.ref, r.err = r.resolver.ResolveState(r.ctx, r.state) })
-	return r.ref, r.err
-}
-
-// Stat implements fs.StatFS.
-func (r *remoteFS) Stat(name string) (fs.FileInfo, error) {
-	if !fs.ValidPath(name) {
-		return nil, &fs.PathError{Op: "stat", Path: name, Err: fs.ErrInvalid}
-	}
-	ref, err := r.resolved()
+func openContext(ctx context.Context, node *client.Client, attachables []session.Attachable, state llb.State) (*remoteContext, error) {
+	def, err := state.Marshal(ctx)
 	if err != nil {
 		return nil, err
 	}
-	st, err := ref.StatFile(r.ctx, gateway.StatRequest{Path: name})
+	building, end := context.WithCancel(context.WithoutCancel(ctx))
+	c := &remoteContext{end: end, ended: make(chan error, 1)}
+	opened := make(chan error, 1)
+	go func() {
+		_, err := node.Build(building, client.SolveOpt{Internal: true, Session: attachables}, "hullwright", func(ctx context.Context, g gateway.Client) (*gateway.Result, error) {
+			result, err := g.Solve(ctx, gateway.SolveRequest{Definition: def.ToPB()})
+			if err == nil {
+				c.ref, err = result.SingleRef()
+			}
+			opened <- err
+			<-ctx.Done()
+			return nil, context.Cause(ctx)
+		}, nil)
+		c.ended <- err
+	}()
+	select {
+	case err = <-opened:
+	case err = <-c.ended:
+		c.ended <- err // for close
+		if err == nil {
+			err = errors.New("the daemon ended the build that reads the context")
+		}
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	}
 	if err != nil {
+		c.close()
 		return nil, err
 	}
-	return remoteInfo{path.Base(name), st.Size, fs.FileMode(st.Mode), time.Unix(0, st.ModTime)}, nil
+	return c, nil
 }
 
-// Open implements fs.FS.
-func (r *remoteFS) Open(name string) (fs.File, error) {
-	info, err := r.Stat(name)
+// close ends the build, which it may call an error: it was canceled.
+func (c *remoteContext) close() {
+	c.end()
+	<-c.ended
+}
+
+func (c *remoteContext) read(ctx context.Context, name string) ([]byte, error) {
+	info, err := c.ref.StatFile(ctx, gateway.StatRequest{Path: name})
+	if isNotFound(err) {
+		return nil, &os.PathError{Op: "read", Path: name, Err: os.ErrNotExist}
+	}
 	if err != nil {
 		return nil, err
 	}
-	if info.Size() > maxSize {
+	if info.Size > maxSize {
 		return nil, fmt.Errorf("%s has more than %d bytes", name, maxSize)
 	}
-	data, err := r.ref.ReadFile(r.ctx, gateway.ReadRequest{Filename: name})
-	if err != nil {
-		return nil, err
-	}
-	return remoteFile{bytes.NewReader(data), info}, nil
+	return c.ref.ReadFile(ctx, gateway.ReadRequest{Filename: name})
 }
 
-type remoteFile struct {
-	*bytes.Reader
-	info fs.FileInfo
+// isNotFound tells by its words, which are all that crosses the daemon's socket.
+func isNotFound(err error) bool {
+	return err != nil && strings.Contains(err.Error(), "no such file or directory")
 }
-
-func (f remoteFile) Stat() (fs.FileInfo, error) { return f.info, nil }
-func (remoteFile) Close() error                 { return nil }
-
-type remoteInfo struct {
-	name string
-	size int64
-	mode fs.FileMode
-	time time.Time
-}
-
-func (i remoteInfo) Name() string       { return i.name }
-func (i remoteInfo) Size() int64        { return i.size }
-func (i remoteInfo) Mode() fs.FileMode  { return i.mode }
-func (i remoteInfo) ModTime() time.Time { return i.time }
-func (i remoteInfo) IsDir() bool        { return i.mode.IsDir() }
-func (i remoteInfo) Sys() any           { return nil }

@@ -377,6 +377,9 @@ func (n *Node) ask(ctx context.Context, c *client.Client) error {
 // all, since each costs a process in the node's container.
 func (b *Builder) Client(n Node) *client.Client { return n.client }
 
+// Dial makes a further connection to a node's buildkitd, which the caller closes.
+func (b *Builder) Dial(ctx context.Context, n Node) (net.Conn, error) { return n.conn.dial(ctx) }
+
 // Close ends the connections to all nodes.
 func (b *Builder) Close() error {
 	var faults []error

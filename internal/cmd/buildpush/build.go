@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"strings"
 
@@ -56,6 +57,8 @@ func (j *job) build(ctx context.Context) error {
 				Stdout:       stdout,
 				Load:         j.load,
 				Environ:      j.env.Environ,
+				Dial:         j.dial,
+				Executable:   j.env.Executable,
 				Secrecy:      j.env.Secrets,
 				Logs:         j.logs,
 			})
@@ -100,6 +103,16 @@ func (j *job) node(name string) (*client.Client, error) {
 	for _, n := range j.builder.Nodes {
 		if n.Name == name {
 			return j.builder.Client(n), nil
+		}
+	}
+	return nil, errdefs.New(errdefs.Environment, "builder %s has no node %s", j.builder.Name, name)
+}
+
+// dial makes a further connection to a node of the builder.
+func (j *job) dial(ctx context.Context, name string) (net.Conn, error) {
+	for _, n := range j.builder.Nodes {
+		if n.Name == name {
+			return j.builder.Dial(ctx, n)
 		}
 	}
 	return nil, errdefs.New(errdefs.Environment, "builder %s has no node %s", j.builder.Name, name)
