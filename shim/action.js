@@ -59,6 +59,26 @@ async function find(command) {
   return { file: cached, pin };
 }
 
+// accompany puts beside a released program the one that evaluates source
+// policies. A build may have a policy that only its builder sees, so every build
+// gets it; one that has none does not fail for the lack of it.
+async function accompany(file, pin) {
+  const own = pin.replace('hullwright', 'hullwright-policy');
+  const beside = path.join(path.dirname(file), path.basename(file).replace('hullwright', 'hullwright-policy'));
+  if (await holds(beside, own)) return;
+  if (file.startsWith(path.join(__dirname, '..', 'bin', path.sep))) {
+    if (fs.existsSync(beside)) throw new Fault(`${beside} is not hullwright ${pinned.version}: its SHA-256 is another`, 'put there the program of that version, or nothing');
+    return;
+  }
+  fs.rmSync(beside, { force: true }); // hullwright would run it
+  if (!pinned.sha256[own]) return; // hullwright says so where a policy is in force
+  try {
+    await download(own, beside);
+  } catch (err) {
+    console.log(`::warning title=hullwright::no program to evaluate source policies: ${escape(err.message)}`);
+  }
+}
+
 // holds is whether a file is there and is what was pinned.
 async function holds(file, pin) {
   if (!fs.existsSync(file)) return false;
@@ -143,9 +163,12 @@ function run(file, args, env = process.env) {
 function fail(err) {
   console.error(`hullwright: error: ${err.message}`);
   if (err.hint) console.error(`hullwright: hint: ${err.hint}`);
-  const escaped = err.message.replaceAll('%', '%25').replaceAll('\r', '%0D').replaceAll('\n', '%0A');
-  console.error(`::error title=hullwright::${escaped}`);
+  console.error(`::error title=hullwright::${escape(err.message)}`);
   process.exitCode = err instanceof Fault ? err.code : 3;
+}
+
+function escape(text) {
+  return text.replaceAll('%', '%25').replaceAll('\r', '%0D').replaceAll('\n', '%0A');
 }
 
 // save keeps a value for the post step.
@@ -159,6 +182,7 @@ async function main(command) {
   const { file, pin } = await find(command);
   save('hullwright-binary', file);
   if (pin) save('hullwright-pin', pin);
+  if (pin && command === 'build-push') await accompany(file, pin);
   run(file, command === 'metadata' && path.parse(file).name === 'metadata' ? [] : [command]);
 }
 

@@ -20,6 +20,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -234,6 +235,57 @@ func TestDownload(t *testing.T) {
 	if got := requests()[len(requests())-1]; got != "/v1.2.3/"+asset("metadata") {
 		t.Errorf("metadata asked for %s", got)
 	}
+}
+
+// TestCompanion gets what evaluates source policies beside the program that
+// builds, and beside no other; a build without policies can do without.
+func TestCompanion(t *testing.T) {
+	p := newPlace(t, "1.2.3", echo)
+	sum := sha256.Sum256([]byte(echo))
+	pins, err := json.Marshal(map[string]any{"version": "1.2.3", "sha256": map[string]string{
+		asset("hullwright"): hex.EncodeToString(sum[:]), asset("hullwright-policy"): hex.EncodeToString(sum[:]),
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.write("shim/checksums.json", string(pins), 0o644)
+	var down atomic.Bool
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if down.Load() {
+			http.NotFound(w, r)
+			return
+		}
+		io.WriteString(w, echo)
+	}))
+	t.Cleanup(server.Close)
+	template := "INPUT_DOWNLOAD-TEMPLATE=" + server.URL + "/{file}"
+	beside := filepath.Join(p.dir, p.cached("hullwright-policy"))
+	there := func() bool { _, err := os.Stat(beside); return err == nil }
+
+	p.check("setup.js", 0, []string{"ran setup"}, template)
+	if there() {
+		t.Error("it was got for setup, which builds nothing")
+	}
+	p.check("build-push.js", 0, []string{"ran build-push"}, template)
+	if info, err := os.Stat(beside); err != nil || info.Mode().Perm()&0o100 == 0 {
+		t.Errorf("%v, %v, want a program at %s", info, err, beside)
+	}
+	down.Store(true)
+	p.check("build-push.js", 0, []string{"ran build-push"}, template)
+	p.write(p.cached("hullwright-policy"), "#!/bin/sh\necho evil\n", 0o755)
+	p.check("build-push.js", 0, []string{"::warning title=hullwright::no program to evaluate source policies: download", "ran build-push"}, template)
+	if there() {
+		t.Error("a changed program is left where it would be run")
+	}
+
+	vendored := "bin/" + runtime.GOOS + "-" + runtime.GOARCH + "/hullwright"
+	p.write(vendored, echo, 0o755)
+	if err := os.RemoveAll(p.cache); err != nil {
+		t.Fatal(err)
+	}
+	p.check("build-push.js", 0, []string{"ran build-push"})
+	p.write(vendored+"-policy", echo+"# changed\n", 0o755)
+	p.check("build-push.js", 3, []string{vendored + "-policy is not hullwright 1.2.3"})
 }
 
 func TestDownloadFaults(t *testing.T) {
