@@ -5,7 +5,7 @@ ENV := go run ./test/env
 
 all: build
 
-build: ## the three programs, in bin/
+build: ## the four programs, in bin/
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/ ./cmd/...
 
 generate: ## docs/inputs.md and the actions' inputs, from their declarations in Go

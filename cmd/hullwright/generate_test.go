@@ -146,7 +146,8 @@ const programNote = `
 An action runs the first of these programs that is there: the input ` + "`binary`; the variable `HULLWRIGHT_BINARY`" + `; the runner's
 tool cache; ` + "`bin/OS-ARCH/`" + ` in the action's own tree, for a fork that works offline; a download. Of the last three only what
 has the SHA-256 that the action's tree pins is run. Behind a proxy set ` + "`NODE_USE_ENV_PROXY: 1` beside `HTTPS_PROXY`" + `, which
-node 24 needs to heed it.
+node 24 needs to heed it. Beside a program of the last three it is the same with ` + "`hullwright-policy`" + `, which evaluates the
+source policies of a build; a program that you name has its own beside it, or in ` + "`PATH`" + `.
 `
 
 // inputsPage is docs/inputs.md.
