@@ -11,6 +11,8 @@ import (
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/solver/pb"
 	"github.com/moby/buildkit/util/apicaps"
+	"github.com/moby/buildkit/util/grpcerrors"
+	"google.golang.org/grpc/codes"
 
 	"github.com/hullwright/hullwright/internal/errdefs"
 )
@@ -135,7 +137,7 @@ var frontendFaults = []struct{ text, input, says, hint string }{
 // explain says that policies can't be evaluated any more, which of them refused a
 // source, or which input a frontend can't take; other errors are as they were.
 func (r *request) explain(err error) error {
-	if r.rules != nil {
+	if r.rules != nil && grpcerrors.Code(err) == codes.Unavailable { // a call that nobody answered
 		if fault := r.rules.Fault(); fault != nil {
 			return fault
 		}
