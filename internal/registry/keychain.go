@@ -9,6 +9,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"os/user"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -104,7 +105,11 @@ func ConfigDirectory(environ map[string]string, dir string) string {
 	case home != "":
 		return within(dir, filepath.Join(home, ".docker"))
 	}
-	return "/root/.docker" // a container's process often has no HOME, and is root
+	// A container's process often has no HOME; its user has one all the same.
+	if u, err := user.Current(); err == nil && u.HomeDir != "" {
+		return filepath.Join(u.HomeDir, ".docker")
+	}
+	return within(dir, ".docker")
 }
 
 // BuildxDirectory is buildx's directory: BUILDX_CONFIG, else buildx in that of
