@@ -143,7 +143,29 @@ func (s *store) remove(name string) error {
 		os.RemoveAll(s.path("activity", name)),
 		os.RemoveAll(s.path("refs", name)), // buildx's notes on the builder's builds
 		os.RemoveAll(s.path("instances", name)),
+		s.sweep(name),
 	)
+}
+
+// sweep removes what a writer that was killed left of a builder's files: what it
+// had written so far, which atomicwriter puts beside the file and gives a number.
+// Writers hold the lock, as the caller must.
+func (s *store) sweep(name string) error {
+	var faults []error
+	for _, dir := range []string{"activity", "instances"} {
+		entries, err := os.ReadDir(filepath.Join(s.dir, dir))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		faults = append(faults, err)
+		for _, e := range entries {
+			number, ok := strings.CutPrefix(e.Name(), ".tmp-"+name)
+			if ok && number != "" && strings.Trim(number, "0123456789") == "" {
+				faults = append(faults, os.Remove(filepath.Join(s.dir, dir, e.Name())))
+			}
+		}
+	}
+	return errors.Join(faults...)
 }
 
 // use makes name the current builder of key.

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -149,5 +150,27 @@ func TestValidName(t *testing.T) {
 		if err != nil && errdefs.KindOf(err) != errdefs.BadInput {
 			t.Errorf("%q: %v", name, err)
 		}
+	}
+}
+
+// What a killed writer left of a builder's files goes with the builder, and
+// nothing of another's.
+func TestStoreSweep(t *testing.T) {
+	s := &store{dir: t.TempDir(), now: time.Now}
+	kept := []string{".tmp-other12", ".tmp-name-x7", "name-2"}
+	for _, file := range append([]string{".tmp-name123", "name"}, kept...) {
+		check(t, os.MkdirAll(filepath.Join(s.dir, "activity"), 0o700))
+		check(t, os.WriteFile(s.path("activity", file), nil, 0o600))
+	}
+	check(t, s.remove("name"))
+	entries, err := os.ReadDir(filepath.Join(s.dir, "activity"))
+	check(t, err)
+	var left []string
+	for _, e := range entries {
+		left = append(left, e.Name())
+	}
+	slices.Sort(kept)
+	if !slices.Equal(left, kept) {
+		t.Errorf("left are %q, want %q", left, kept)
 	}
 }

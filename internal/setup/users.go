@@ -97,8 +97,8 @@ func (m *Manager) leave(ctx context.Context, e entry, s *State) error {
 		g, err := st.read(name)
 		parts := s.partsOf(name)
 		switch {
-		case errors.Is(err, fs.ErrNotExist): // docker buildx rm was quicker
-			return errors.Join(m.undoParts(ctx, st, parts, s, s.nonce()), errGone)
+		case errors.Is(err, fs.ErrNotExist): // docker buildx rm was quicker, or the run was killed as it wrote
+			return errors.Join(m.undoParts(ctx, st, parts, s, s.nonce()), st.remove(name), errGone)
 		case err != nil:
 			return err
 		case g.Made == nil || !g.Made.usedBy(s.nonce()):
