@@ -3,6 +3,7 @@ package ci
 import (
 	"context"
 	"net/url"
+	"sync"
 )
 
 // Checkout is the repository that a directory lies in.
@@ -14,21 +15,36 @@ type Checkout struct {
 // ReadCheckout asks the repository in the host's directory. Where it is in none,
 // or in one without a commit, the error is errdefs.Environment.
 func ReadCheckout(ctx context.Context, h Host) (Checkout, error) {
-	sha, err := runGit(ctx, h, "rev-parse", "--verify", "HEAD^{commit}")
+	var c Checkout
+	var err error
+	var tracked, origin string
+	var wg sync.WaitGroup // each question is a process, of a few milliseconds
+	wg.Go(func() { c.SHA, err = runGit(ctx, h, "rev-parse", "--verify", "HEAD^{commit}") })
+	wg.Go(func() { tracked = trackedRemote(ctx, h) })
+	wg.Go(func() { origin = remoteAddress(ctx, h, "origin") })
+	wg.Wait()
 	if err != nil {
 		return Checkout{}, err
 	}
-	c := Checkout{SHA: sha}
-	for _, remote := range []string{trackedRemote(ctx, h), "origin", "upstream"} {
-		if remote == "" {
-			continue
-		}
-		if address, err := runGit(ctx, h, "remote", "get-url", remote); err == nil && address != "" {
-			c.Remote = withoutLogin(address)
-			break
-		}
+	if tracked != "" && tracked != "origin" {
+		c.Remote = remoteAddress(ctx, h, tracked)
+	}
+	if c.Remote == "" {
+		c.Remote = origin
+	}
+	if c.Remote == "" {
+		c.Remote = remoteAddress(ctx, h, "upstream")
 	}
 	return c, nil
+}
+
+// remoteAddress is a remote's address without a login, empty where there is none.
+func remoteAddress(ctx context.Context, h Host, remote string) string {
+	address, err := runGit(ctx, h, "remote", "get-url", remote)
+	if err != nil {
+		return ""
+	}
+	return withoutLogin(address)
 }
 
 // trackedRemote is the remote that the branch of HEAD follows, empty where it

@@ -26,10 +26,7 @@ func (j *job) askProvenance(ctx context.Context) error {
 	if j.request.Call.Method != "" {
 		return nil
 	}
-	if err := j.result.AskProvenance(ctx, j.node, j.provenance); err != nil {
-		j.env.Warnf("the metadata is without provenance: %v", err)
-	}
-	return nil
+	return j.result.AskProvenance(ctx, j.node, j.provenance)
 }
 
 // metadata is the output of that name, which it writes to its file, and the

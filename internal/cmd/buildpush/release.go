@@ -118,7 +118,20 @@ func (j *job) align(ctx context.Context) error {
 	return builder.Align(ctx, j.registry, j.request, j.result.Digest)
 }
 
+// release releases the image. Beside it the nodes are asked how they built: what
+// they say is for the metadata alone.
 func (j *job) release(ctx context.Context) error {
+	asked := make(chan error, 1)
+	go func() { asked <- j.askProvenance(ctx) }()
+	err := j.moveTags(ctx)
+	if err := <-asked; err != nil {
+		j.env.Warnf("the metadata is without provenance: %v", err)
+	}
+	return err
+}
+
+// moveTags points the tags to the image, where it is pushed.
+func (j *job) moveTags(ctx context.Context) error {
 	if !j.request.Push {
 		return skip("the image is not pushed")
 	}

@@ -18,15 +18,14 @@ var steps = []struct {
 	name string
 	do   func(*job, context.Context) error
 }{
-	{"load", (*job).settleLoad},          // ask the engine what it can take, where it is to load the image
-	{"builder", (*job).prepare},          // find or make a builder, with emulation
-	{"plan", (*job).makePlan},            // say what to do on which node
-	{"build", (*job).build},              // build all platforms, push by digest
-	{"answer", (*job).answer},            // print what the frontend was asked instead
-	{"provenance", (*job).askProvenance}, // ask the nodes how they built, for the metadata
-	{"merge", (*job).merge},              // make one index of what several nodes pushed
-	{"align", (*job).align},              // give every repository the same index
-	{"release", (*job).release},          // read the index back, then point the tags to it, moving ones last
+	{"load", (*job).settleLoad}, // ask the engine what it can take, where it is to load the image
+	{"builder", (*job).prepare}, // find or make a builder, with emulation
+	{"plan", (*job).makePlan},   // say what to do on which node
+	{"build", (*job).build},     // build all platforms, push by digest
+	{"answer", (*job).answer},   // print what the frontend was asked instead
+	{"merge", (*job).merge},     // make one index of what several nodes pushed
+	{"align", (*job).align},     // give every repository the same index
+	{"release", (*job).release}, // read the index back, then point the tags to it, moving ones last; ask the nodes how they built
 }
 
 // skip is why a step was left out.
