@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"sort"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/hullwright/hullwright/internal/errdefs"
@@ -29,7 +30,12 @@ func (g *git) Name() string { return "git" }
 // name leads to has no ref; it is not called "HEAD".
 func (g *git) Event(ctx context.Context) (Event, error) {
 	e := Event{Provider: g.Name(), Name: "local", Workspace: g.host.Dir}
-	head, err := Head(ctx, g.host)
+	var head GitHead
+	var err error
+	var wg sync.WaitGroup // each question is a process, of a few milliseconds
+	wg.Go(func() { e.Repository = g.repository(ctx) })
+	wg.Go(func() { head, err = Head(ctx, g.host) })
+	wg.Wait()
 	var unnamed *unnamedHead
 	if err != nil && !errors.As(err, &unnamed) && g.host.Environ["HULLWRIGHT_SHA"] == "" {
 		return Event{}, err
@@ -45,7 +51,6 @@ func (g *git) Event(ctx context.Context) (Event, error) {
 			return Event{}, errdefs.New(errdefs.BadInput, "%s: %w", e.Ref, err)
 		}
 	}
-	e.Repository = g.repository(ctx)
 	if u, _, ok := strings.Cut(strings.TrimPrefix(e.Repository.URL, "https://"), "/"); ok {
 		e.ServerURL = "https://" + u
 	}
@@ -59,19 +64,32 @@ func (g *git) Event(ctx context.Context) (Event, error) {
 // called as its directory.
 func (g *git) repository(ctx context.Context) Repository {
 	var r Repository
-	if origin, err := runGit(ctx, g.host, "remote", "get-url", "origin"); err == nil {
+	var origin, top, head string // empty where git does not know
+	ask := func(answer *string, args ...string) func() {
+		return func() {
+			if text, err := runGit(ctx, g.host, args...); err == nil {
+				*answer = text
+			}
+		}
+	}
+	var wg sync.WaitGroup
+	wg.Go(ask(&origin, "remote", "get-url", "origin"))
+	wg.Go(ask(&top, "rev-parse", "--show-toplevel"))
+	wg.Go(ask(&head, "symbolic-ref", "--quiet", "refs/remotes/origin/HEAD"))
+	wg.Wait()
+	if origin != "" {
 		r.URL = withoutUser(origin)
 	}
 	if _, path, ok := strings.Cut(strings.TrimPrefix(r.URL, "https://"), "/"); ok && strings.HasPrefix(r.URL, "http") {
 		r.Slug = path
 	}
-	if top, err := runGit(ctx, g.host, "rev-parse", "--show-toplevel"); err == nil {
+	if top != "" {
 		r.Name = filepath.Base(top)
 	}
 	if r.Slug != "" {
 		r.Name = lastSegment(r.Slug)
 	}
-	if head, err := runGit(ctx, g.host, "symbolic-ref", "--quiet", "refs/remotes/origin/HEAD"); err == nil {
+	if head != "" {
 		r.DefaultBranch = strings.TrimPrefix(head, "refs/remotes/origin/")
 	}
 	return r
