@@ -104,9 +104,7 @@ func (e *evaluator) fault() error {
 	if e.conn.GetState() == connectivity.Ready {
 		patience = 0
 	}
-	select {
-	case <-e.ended:
-	case <-time.After(patience):
+	if !e.endsWithin(patience) {
 		return nil
 	}
 	how := "it gave no reason"
@@ -116,12 +114,26 @@ func (e *evaluator) fault() error {
 	return errdefs.New(errdefs.Environment, "%s ended: %s%s", e.cmd.Path, how, e.said.tail())
 }
 
+// endsWithin waits for the program's end. One that has ended has, even where
+// there is no patience at all: select takes either of two ready cases.
+func (e *evaluator) endsWithin(patience time.Duration) bool {
+	select {
+	case <-e.ended:
+		return true
+	default:
+	}
+	select {
+	case <-e.ended:
+		return true
+	case <-time.After(patience):
+		return false
+	}
+}
+
 // close ends the program, and waits until it has.
 func (e *evaluator) close() {
 	e.disconnect()
-	select {
-	case <-e.ended:
-	case <-time.After(endLimit):
+	if !e.endsWithin(endLimit) {
 		e.cmd.Process.Kill()
 		<-e.ended
 	}
