@@ -39,19 +39,7 @@ func (m *Manager) Emulate(ctx context.Context, b *Builder, want []v1.Platform, i
 	if image == "" {
 		image = DefaultBinfmtImage
 	}
-	rows := b.rows(want)
-	var todo []*proof
-	for i, p := range want {
-		switch _, ok := binfmt.Check(p.Architecture); {
-		case rows[i].Native:
-		case p.OS != "linux":
-			m.stepf("skipping emulation of %s: only Linux programs can be emulated", p)
-		case !ok:
-			m.stepf("skipping emulation of %s: there is no program to prove it with", p)
-		default:
-			todo = append(todo, &proof{row: &rows[i], node: b.node(rows[i].Node)})
-		}
-	}
+	rows, todo := m.todo(b, want)
 	if err := m.leaseAll(ctx, todo, state); err != nil {
 		return rows, canceled(ctx, "emulate", err)
 	}
@@ -74,6 +62,47 @@ func (m *Manager) Emulate(ctx context.Context, b *Builder, want []v1.Platform, i
 	}
 	m.settle(rows, todo)
 	return rows, errors.Join(faults...)
+}
+
+// Prove says how every platform in want runs on b, a row each, by running a
+// program in a build, and changes nothing: it registers no emulator, and no run
+// takes part in a registration by it. What does not run has its reason in Err;
+// binfmt.ErrUnproved is in that error's tree where nothing can be run for the
+// platform at all, which says nothing against it.
+func (m *Manager) Prove(ctx context.Context, b *Builder, want []v1.Platform) []Emulation {
+	rows, todo := m.todo(b, want)
+	prove(ctx, todo)
+	for _, p := range todo {
+		switch {
+		case p.err != nil && ctx.Err() != nil:
+			p.row.Err = canceled(ctx, "prove "+p.row.Platform.String(), ctx.Err())
+		case p.err != nil:
+			p.row.Err = p.fault()
+		default:
+			p.row.Emulator = m.emulatorOf(p.row.Platform.Architecture)
+		}
+	}
+	return rows
+}
+
+// todo are the rows of want, and what of it is to be proved.
+func (m *Manager) todo(b *Builder, want []v1.Platform) ([]Emulation, []*proof) {
+	rows := b.rows(want)
+	var todo []*proof
+	for i, p := range want {
+		switch _, ok := binfmt.Check(p.Architecture); {
+		case rows[i].Native:
+		case p.OS != "linux":
+			m.stepf("skipping emulation of %s: only Linux programs can be emulated", p)
+			rows[i].Err = fmt.Errorf("%w: only Linux programs can be emulated", binfmt.ErrUnproved)
+		case !ok:
+			m.stepf("skipping emulation of %s: there is no program to prove it with", p)
+			rows[i].Err = fmt.Errorf("%w: there is no program for architecture %s", binfmt.ErrUnproved, p.Architecture)
+		default:
+			todo = append(todo, &proof{row: &rows[i], node: b.node(rows[i].Node)})
+		}
+	}
+	return rows, todo
 }
 
 // leaseAll takes part in what other runs registered, before anything relies on it.

@@ -98,4 +98,5 @@ type Emulation struct {
 	Native   bool
 	Added    bool   // this run registered the emulator
 	Emulator string // the interpreter, for people; empty where native or where nothing runs it
+	Err      error  // why nothing is known to run it; binfmt.ErrUnproved where that can't be known
 }
