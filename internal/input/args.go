@@ -15,8 +15,10 @@ func parseArgs(fields []field, args []string) (map[string]source, []error) {
 		if f.Arg != "" {
 			p.positional = append(p.positional, f)
 		}
-		if f.Type == "secrets" || f.Type == "secret" {
+		if f.secret() {
 			p.secret = append(p.secret, f)
+		}
+		if f.Flag() == "" {
 			continue
 		}
 		p.flags[f.Flag()] = f

@@ -36,6 +36,7 @@ type options struct {
 	SepTags   Text          `env:"SEP-TAGS" envDefault:"\n" help:"Separator."`
 	Token     string        `env:"GITHUB-TOKEN" also:"GITHUB_TOKEN CI_JOB_TOKEN" help:"Token."`
 	Secrets   Secrets       `env:"SECRETS" help:"Secrets, one a line."`
+	Version   string        `env:"VERSION" flag:"none" help:"Version of another program."`
 }
 
 func defaults(change func(*options)) options {
@@ -107,6 +108,7 @@ func TestBind(t *testing.T) {
 		"values are trimmed":      {environ: map[string]string{"INPUT_CONTEXT": " dir \n", "INPUT_PUSH": " true\n"}, want: func(o *options) { o.Context, o.Push = "dir", true }},
 		"text is not trimmed":     {environ: map[string]string{"INPUT_SEP-TAGS": " "}, want: func(o *options) { o.SepTags = " " }},
 		"secrets are not trimmed": {environ: map[string]string{"HULLWRIGHT_SECRETS": "a= b \nc=d"}, want: func(o *options) { o.Secrets = Secrets{"a= b ", "c=d"} }},
+		"an action's alone":       {environ: map[string]string{"INPUT_VERSION": "v1"}, want: func(o *options) { o.Version = "v1" }},
 		"records": {
 			environ: map[string]string{"INPUT_CACHE-FROM": "type=gha\n\n TYPE=registry , ref = r=x "},
 			want: func(o *options) {
@@ -168,6 +170,7 @@ func TestBindFaults(t *testing.T) {
 		"one hyphen":               {args: []string{"-push"}, want: []string{`unknown flag -push|did you mean --push?`}},
 		"an underscore":            {args: []string{"--cache_from=x"}, want: []string{`unknown flag --cache_from|did you mean --cache-from?`}},
 		"a secret on the line":     {args: []string{"--secrets", "hush"}, want: []string{`unknown flag --secrets|a command line is not private: set HULLWRIGHT_SECRETS`}},
+		"what no flag gives":       {args: []string{"--version=v1"}, want: []string{`unknown flag --version|--help lists the flags`}},
 		"no value":                 {args: []string{"--retries"}, want: []string{`input "--retries": has no value|write --retries=N`}},
 		"a flag for a value":       {args: []string{"--context", "--push"}, want: []string{`input "--context": has no value|write --context=VALUE`}},
 		"a bool's value apart":     {args: []string{"--push", "false"}, want: []string{`input "--push": "false" after a space is not its value|write --push=false`}},

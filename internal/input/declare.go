@@ -107,6 +107,7 @@ func declare(t reflect.Type, sf reflect.StructField) field {
 			Placeholder: sf.Tag.Get("placeholder"),
 			Arg:         sf.Tag.Get("arg"),
 			Bare:        sf.Tag.Get("bare"),
+			NoFlag:      sf.Tag.Get("flag") == "none",
 			Type:        kind,
 		},
 		key: key,

@@ -14,6 +14,9 @@ func Help(inputs []Input) string {
 	var b strings.Builder
 	group := ""
 	for _, in := range inputs {
+		if in.NoFlag {
+			continue
+		}
 		if in.Group != group {
 			group = in.Group
 			fmt.Fprintf(&b, "\n%s:\n", group)

@@ -21,7 +21,8 @@
 // whose quotes belong to its entries), comments:"true" (a list where a line that
 // begins with # is left out), bare (what the flag means without a value, which
 // then must follow "=": bare:"true" for an input that is true, false or more; a
-// bool has it already), group (a heading of --help, for this field and those
+// bool has it already), flag:"none" (no flag gives it: an input of an action that
+// a command has no use for), group (a heading of --help, for this field and those
 // after it). Structs may be embedded.
 //
 // How lists are split is [Grammar]'s matter.
@@ -76,13 +77,17 @@ type Input struct {
 	Choices     []string // nil is any
 	Bare        string   // what the flag means without a value; empty where it must have one
 	Group       string   // heading of --help that it stands under; empty is none
+	NoFlag      bool     // no flag gives it, and --help leaves it out
 	Type        string   // "string", "bool", "int", "duration", "lines", "words", "records", "text", "secret" or "secrets"
 }
 
 // Flag is the input's flag without dashes; empty where it has none.
 func (i Input) Flag() string {
-	if i.Type == "secrets" || i.Type == "secret" {
+	if i.secret() || i.NoFlag {
 		return ""
 	}
 	return i.Name
 }
+
+// secret is whether a process's arguments must not have it.
+func (i Input) secret() bool { return i.Type == "secrets" || i.Type == "secret" }

@@ -40,6 +40,7 @@ type Options struct {
 	Lifetime  string      `env:"LIFETIME" placeholder:"TIME" help:"How long what is made may stay, as 90m; then setup and teardown --orphans of any later job remove it. none is for ever. The default is 6h on a CI system, and none elsewhere and with keep-state."`
 	Orphans   string      `env:"ORPHANS" envDefault:"auto" choices:"auto true false" help:"Remove first what jobs that were killed left behind on this machine. auto is to, on any CI system but on runners that GitHub hosts, which are new for each job."`
 	setup.BuilderOptions
+	Replaced
 	cli.Common
 }
 
@@ -74,6 +75,7 @@ func run(ctx context.Context, env *cli.Env, o Options) error {
 	if err != nil {
 		return err
 	}
+	o.tell(env)
 	state, err := openState(env, o)
 	if err != nil {
 		return err
