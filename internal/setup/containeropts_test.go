@@ -73,7 +73,7 @@ func TestOptionsSpec(t *testing.T) {
 			BuildkitdConfigInline: "debug = true",
 		},
 		BinfmtImage: "i",
-	}.Spec(dir, nil)
+	}.Spec(dir, nil, "git")
 	check(t, err)
 	want := Spec{
 		Driver: DockerContainer, Endpoint: "unix:///x", BinfmtImage: "i",

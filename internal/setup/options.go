@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/shlex"
 	"github.com/tonistiigi/go-csvvalue"
 
@@ -16,14 +17,18 @@ import (
 // commands to embed.
 type Options struct {
 	BuilderOptions
+	UpkeepOptions
 	BinfmtImage string `env:"BINFMT-IMAGE" placeholder:"IMAGE" help:"Image that registers emulators on a machine that has none of its own; the default is docker.io/tonistiigi/binfmt:qemu-v10.2.3-68."`
 }
 
-// Spec is what the options ask for, as in [BuilderOptions.Spec].
-func (o Options) Spec(dir string, environ map[string]string) (Spec, error) {
+// Spec is what the options ask for, as in [BuilderOptions.Spec], of a run that
+// the CI system of that name started.
+func (o Options) Spec(dir string, environ map[string]string, provider string) (Spec, error) {
 	spec, err := o.BuilderOptions.Spec(dir, environ)
-	spec.BinfmtImage, spec.Lifetime = o.BinfmtImage, DefaultLifetime(environ)
-	return spec, err
+	spec.BinfmtImage = o.BinfmtImage
+	lifetime, lifetimeErr := o.ParseLifetime(provider, environ, false)
+	spec.Lifetime = lifetime
+	return spec, errors.Join(err, lifetimeErr)
 }
 
 // BuilderOptions are what a person can say of a builder. The names are those of
@@ -35,13 +40,14 @@ type BuilderOptions struct {
 	BuildkitdConfig       string   `env:"BUILDKITD-CONFIG" placeholder:"FILE" help:"The buildkitd.toml to use; the default is buildkitd.default.toml in buildx's directory, where there is one."`
 	BuildkitdConfigInline string   `env:"BUILDKITD-CONFIG-INLINE" help:"The text of a buildkitd.toml, instead of buildkitd-config."`
 	Endpoint              string   `env:"ENDPOINT" help:"Engine that runs the builder: an address or a docker context; the default is the current one. For driver remote buildkitd's own address: tcp://host:port, unix:///path, ssh://user@host or docker-container://name."`
+	Append                string   `env:"APPEND" help:"Further nodes of a builder that is made, a list in YAML with the keys name, driver, endpoint, driver-opts, buildkitd-flags and platforms. Platforms are then also what the first node is for."`
 	Buildkitd             string   `env:"BUILDKITD" placeholder:"FILE" help:"The buildkitd that driver process runs; the default is found in PATH."`
 	SettingOptions
 }
 
-// Spec is what the options ask for; the name, the platforms and what becomes of
-// it are the caller's. Relative paths start at dir. Every fault is an
-// errdefs.BadInput, joined.
+// Spec is what the options ask for, and the variables of [ParseNodeTLS]; the
+// name, the platforms and what becomes of it are the caller's. Relative paths
+// start at dir. Every fault is an errdefs.BadInput, joined.
 func (o BuilderOptions) Spec(dir string, environ map[string]string) (Spec, error) {
 	spec := Spec{Driver: o.Driver, Endpoint: o.Endpoint, Buildkitd: o.Buildkitd}
 	var faults []error
@@ -53,6 +59,10 @@ func (o BuilderOptions) Spec(dir string, environ map[string]string) (Spec, error
 			faults = append(faults, errdefs.BadInputf("buildkitd-flags", 0, "%q: %w", o.BuildkitdFlags, err))
 		}
 	}
+	spec.TLS, err = ParseNodeTLS(environ, 0)
+	faults = append(faults, err)
+	spec.Nodes, err = ParseAppend(o.Append, environ)
+	faults = append(faults, err)
 	var configErr error
 	spec.Config, configErr = o.config(dir)
 	faults = append(faults, configErr)
@@ -71,6 +81,15 @@ func (o BuilderOptions) Spec(dir string, environ map[string]string) (Spec, error
 		return Spec{}, err
 	}
 	return spec, nil
+}
+
+// For is the builder for platforms. Of several nodes the first is then for those
+// that no other one is for: else a build could go to any that runs them.
+func (s Spec) For(platforms []v1.Platform) Spec {
+	if len(s.Nodes) > 0 {
+		s.Platforms = platforms
+	}
+	return s
 }
 
 // parseDriverOpts reads key=value fields, in CSV, of all lines. The last of a

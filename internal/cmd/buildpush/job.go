@@ -137,8 +137,13 @@ func (j *job) warn(input, format string, args ...any) error {
 }
 
 // parseBuilder reads which builder is wanted.
-func (j *job) parseBuilder(context.Context) (err error) {
-	j.spec, err = j.options.Options.Spec(j.env.Dir, j.env.Environ)
+func (j *job) parseBuilder(context.Context) error {
+	spec, err := j.options.Options.Spec(j.env.Dir, j.env.Environ, j.env.CI.Name())
+	if j.options.Builder != "" && j.options.Append != "" {
+		err = errors.Join(err, errdefs.BadInputf("append", 0, "builder %q is used with the nodes that it has", j.options.Builder).
+			WithHint("leave builder out, and one is made of these nodes; or hullwright setup --name %s makes it", j.options.Builder))
+	}
+	j.spec = spec.For(j.request.Platforms)
 	return err
 }
 

@@ -12,21 +12,27 @@ import (
 // prepare finds the builder or makes one for this run, and sees to emulation.
 func (j *job) prepare(ctx context.Context) error {
 	return j.env.Group("Builder", func() error {
-		var err error
-		if j.builder, err = j.findOrMake(ctx); err != nil {
+		found, err := j.find(ctx)
+		if found == nil && err == nil {
+			// The emulators' image comes while the builder boots.
+			defer j.manager.Prefetch(ctx, j.spec, j.request.Platforms)()
+			found, err = j.make(ctx)
+		}
+		if err != nil {
 			return err
 		}
+		j.builder = found
 		if builder.Lists(j.builder.Nodes, j.request.Platforms) {
 			return nil // emulators that are there are proved beside the build
 		}
-		return j.emulate(ctx, j.env.Stderr)
+		return j.emulate(ctx, j.manager)
 	})
 }
 
 // emulate sees to it that every platform runs, and proves it.
-func (j *job) emulate(ctx context.Context, w io.Writer) error {
+func (j *job) emulate(ctx context.Context, m *setup.Manager) error {
 	j.emulated = true
-	_, err := j.host(w).Emulate(ctx, j.builder, j.request.Platforms, j.spec.BinfmtImage, j.state)
+	_, err := m.Emulate(ctx, j.builder, j.request.Platforms, j.spec.BinfmtImage, j.state)
 	return err
 }
 
@@ -35,15 +41,26 @@ func (j *job) host(w io.Writer) *setup.Manager {
 	return setup.New(setup.Host{Environ: j.env.Environ, Stderr: w, Dir: j.env.Dir, Now: j.env.Now})
 }
 
-func (j *job) findOrMake(ctx context.Context) (*setup.Builder, error) {
+// find is the builder that is there; nil where one is to be made.
+func (j *job) find(ctx context.Context) (*setup.Builder, error) {
 	if j.options.Builder != "" {
 		return j.manager.Find(ctx, j.options.Builder)
 	}
-	if j.options.Driver == "" {
-		found, err := j.manager.Find(ctx, "")
-		if !errors.Is(err, setup.ErrNoBuilder) {
-			return found, err
-		}
+	if j.options.Driver != "" || j.options.Append != "" {
+		return nil, nil
+	}
+	found, err := j.manager.Find(ctx, "")
+	if errors.Is(err, setup.ErrNoBuilder) {
+		return nil, nil
+	}
+	return found, err
+}
+
+// make makes a builder for this run, where runs that were killed have left room
+// for it.
+func (j *job) make(ctx context.Context) (*setup.Builder, error) {
+	if j.options.Sweeps(j.env.CI.Name(), j.env.Environ) {
+		j.manager.Sweep(ctx)
 	}
 	return j.manager.Ensure(ctx, j.spec, j.state)
 }

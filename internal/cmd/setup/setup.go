@@ -19,7 +19,6 @@ import (
 
 	"github.com/hullwright/hullwright/internal/ci"
 	"github.com/hullwright/hullwright/internal/cli"
-	"github.com/hullwright/hullwright/internal/errdefs"
 	"github.com/hullwright/hullwright/internal/input"
 	"github.com/hullwright/hullwright/internal/setup"
 )
@@ -33,13 +32,11 @@ type Options struct {
 	Use       bool        `env:"USE" envDefault:"true" help:"Make it the current builder of docker buildx."`
 	Platforms input.Words `env:"PLATFORMS" help:"Platforms to build for. Those that the builder does not run are emulated, and each is proved by running a program in a build."`
 	Image     string      `env:"IMAGE" envDefault:"docker.io/tonistiigi/binfmt:qemu-v10.2.3-68" help:"Image that registers emulators on a machine that has none of its own."`
-	Append    string      `env:"APPEND" help:"Further nodes of a builder that is made, a list in YAML with the keys name, driver, endpoint, driver-opts, buildkitd-flags and platforms. Platforms are then also what the first node is for."`
 	KeepState bool        `env:"KEEP-STATE" envDefault:"false" help:"Keep the builder's cache at clean-up, for a builder of the same name; driver docker-container only."`
 	Cleanup   bool        `env:"CLEANUP" envDefault:"true" help:"On GitHub, undo everything at the end of the job."`
 	State     string      `env:"STATE" placeholder:"FILE" help:"File that will say what was made, for teardown. The default is in a new directory of the job's temporary one."`
-	Lifetime  string      `env:"LIFETIME" placeholder:"TIME" help:"How long what is made may stay, as 90m; then setup and teardown --orphans of any later job remove it. none is for ever. The default is 6h on a CI system, and none elsewhere and with keep-state."`
-	Orphans   string      `env:"ORPHANS" envDefault:"auto" choices:"auto true false" help:"Remove first what jobs that were killed left behind on this machine. auto is to, on any CI system but on runners that GitHub hosts, which are new for each job."`
 	setup.BuilderOptions
+	setup.UpkeepOptions
 	Replaced
 	cli.Common
 }
@@ -82,8 +79,8 @@ func run(ctx context.Context, env *cli.Env, o Options) error {
 	}
 	fresh := state.Empty()
 	m := setup.New(setup.Host{Environ: env.Environ, Stderr: env.Stderr, Dir: env.Dir, Now: env.Now})
-	if o.sweeps(env) {
-		sweep(ctx, env, m)
+	if o.Sweeps(env.CI.Name(), env.Environ) {
+		m.Sweep(ctx)
 	}
 	b, err := prepare(ctx, m, spec, platforms, state)
 	if err == nil {
@@ -105,62 +102,14 @@ func run(ctx context.Context, env *cli.Env, o Options) error {
 
 // spec parses everything, and gives every fault at once.
 func (o Options) spec(env *cli.Env) (setup.Spec, []v1.Platform, error) {
-	spec, err := o.BuilderOptions.Spec(env.Dir, env.Environ)
-	faults := []error{err}
 	platforms, err := setup.ParsePlatforms(o.Platforms)
-	faults = append(faults, err)
-	spec.Nodes, err = setup.ParseAppend(o.Append, env.Environ)
-	faults = append(faults, err)
-	spec.TLS, err = setup.ParseNodeTLS(env.Environ, 0)
+	faults := []error{err}
+	spec, err := o.BuilderOptions.Spec(env.Dir, env.Environ)
 	faults = append(faults, err)
 	spec.Name, spec.Use, spec.KeepState, spec.BinfmtImage = o.Name, o.Use, o.KeepState, o.Image
-	if len(spec.Nodes) > 0 {
-		spec.Platforms = platforms // else a build could go to any node that runs them
-	}
-	spec.Lifetime, err = o.lifetime(env)
+	spec.Lifetime, err = o.ParseLifetime(env.CI.Name(), env.Environ, o.KeepState)
 	faults = append(faults, err)
-	return spec, platforms, errors.Join(faults...)
-}
-
-// lifetime is how long what is made may stay; zero is for ever.
-func (o Options) lifetime(env *cli.Env) (time.Duration, error) {
-	switch {
-	case o.Lifetime == "none", o.Lifetime == "" && (o.KeepState || !onCI(env)):
-		return 0, nil
-	case o.Lifetime == "":
-		return setup.CILifetime, nil
-	}
-	d, err := time.ParseDuration(o.Lifetime)
-	if err != nil || d <= 0 {
-		return 0, errdefs.BadInputf("lifetime", 0, "%q is no time", o.Lifetime).
-			WithHint("a number and a unit, as 90m or 6h, or none")
-	}
-	return d, nil
-}
-
-func onCI(env *cli.Env) bool {
-	return env.CI.Name() != "git" || setup.DefaultLifetime(env.Environ) > 0
-}
-
-// sweeps is whether to look for orphans. A runner that GitHub hosts has none.
-func (o Options) sweeps(env *cli.Env) bool {
-	if o.Orphans == "auto" {
-		return onCI(env) && env.Environ["RUNNER_ENVIRONMENT"] != "github-hosted"
-	}
-	return o.Orphans == "true"
-}
-
-// sweep removes what other jobs left. What can't be removed is told and left:
-// this job does not depend on it.
-func sweep(ctx context.Context, env *cli.Env, m *setup.Manager) {
-	found, err := m.Orphans(ctx, setup.OrphanOptions{})
-	for _, o := range found {
-		fmt.Fprintf(env.Stderr, "setup: orphan: %s %s: %s\n", o.Kind, o.ID, o.Why)
-		err = errors.Join(err, o.Err)
-	}
-	if err != nil && ctx.Err() == nil {
-		fmt.Fprintf(env.Stderr, "setup: warning: orphans are left: %v\n", err)
-	}
+	return spec.For(platforms), platforms, errors.Join(faults...)
 }
 
 // handOver leaves what was made to the job's later steps.
