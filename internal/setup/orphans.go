@@ -117,11 +117,11 @@ func (s *sweep) stray(t stray) {
 	s.strays = append(s.strays, t)
 }
 
-// temporary are the directories where state files and process builders are.
-func (m *Manager) temporary() []string {
+// Temporary are the directories where state files and what goes with a job are.
+func Temporary(environ map[string]string) []string {
 	bases := []string{os.TempDir(), "/tmp"}
 	for _, variable := range []string{"RUNNER_TEMP", "TMPDIR"} {
-		if dir := m.host.Environ[variable]; filepath.IsAbs(dir) {
+		if dir := environ[variable]; filepath.IsAbs(dir) {
 			bases = append(bases, filepath.Clean(dir))
 		}
 	}
@@ -130,7 +130,7 @@ func (m *Manager) temporary() []string {
 }
 
 func (s *sweep) inTemporary(context.Context) error {
-	for _, base := range s.m.temporary() {
+	for _, base := range Temporary(s.m.host.Environ) {
 		dirs, err := filepath.Glob(filepath.Join(base, "hullwright-*"))
 		if err != nil {
 			return errdefs.New(errdefs.Environment, "look through %s: %w", base, err)
@@ -368,12 +368,18 @@ func (m *Manager) judge(s *State, older time.Duration) string {
 
 // outlived says why a thing's time is over; empty where it is not.
 func (m *Manager) outlived(k origin, older time.Duration) string {
-	now := m.host.Now()
+	return Outlived(m.host.Now(), k.Created, k.Expires, older)
+}
+
+// Outlived says why the time is over of what was made at a time, and expires at
+// another; empty where it is not. Zero times are unknown and never; an age older
+// of zero is none.
+func Outlived(now, created, expires time.Time, older time.Duration) string {
 	switch {
-	case !k.Expires.IsZero() && !now.Before(k.Expires):
-		return "its lifetime ended at " + stamp(k.Expires)
-	case older > 0 && !k.Created.IsZero() && now.Sub(k.Created) >= older:
-		return fmt.Sprintf("it was made at %s, longer ago than %s", stamp(k.Created), older)
+	case !expires.IsZero() && !now.Before(expires):
+		return "its lifetime ended at " + stamp(expires)
+	case older > 0 && !created.IsZero() && now.Sub(created) >= older:
+		return fmt.Sprintf("it was made at %s, longer ago than %s", stamp(created), older)
 	}
 	return ""
 }

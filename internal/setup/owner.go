@@ -23,3 +23,19 @@ const (
 	lifeOver
 	lifeOn
 )
+
+// Owner is a process, as what it makes notes it.
+type Owner = owner
+
+// Self is the owner that this process is.
+func Self() *Owner { return self() }
+
+// Runs is whether the process is at work still.
+func (o *owner) Runs() bool { return o.life() == lifeOn }
+
+// Over is whether the process has ended. One of another machine, or in another
+// container, is neither known to run nor to be over.
+func (o *owner) Over() bool { return o.life() == lifeOver }
+
+// Mine is whether a file is this user's, and no link to another's.
+func Mine(path string) bool { return mine(path) }
