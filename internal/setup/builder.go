@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"os"
@@ -86,6 +87,9 @@ func canceled(ctx context.Context, doing string, err error) error {
 }
 
 func (m *Manager) ensure(ctx context.Context, spec Spec, state *State) (*Builder, error) {
+	if spec.Driver == Docker {
+		return m.ensureEngine(ctx, spec, state)
+	}
 	if spec.Name == "" {
 		spec.Name = "hullwright-" + newNonce(4)
 	}
@@ -195,7 +199,7 @@ func (m *Manager) chooseDriver(ctx context.Context, spec Spec, endpoint string) 
 		return DockerContainer, m.ping(ctx, endpoint, pingLimitNamed)
 	case "":
 	default:
-		drivers := []string{DockerContainer, Process, Remote}
+		drivers := []string{DockerContainer, Process, Remote, Docker}
 		bad := errdefs.BadInputf("driver", 0, "unknown driver %q", spec.Driver)
 		if near := errdefs.Nearest(spec.Driver, drivers); near != "" {
 			return "", bad.WithHint("did you mean %s?", near)
@@ -216,38 +220,101 @@ func (m *Manager) chooseDriver(ctx context.Context, spec Spec, endpoint string) 
 	return Process, nil
 }
 
-// Find gives the builder of a name, booted; an empty name is buildx's current
-// one. It is an errdefs.BadInput of input "builder", with ErrNoBuilder in its
-// tree, where there is none.
+// Find gives the builder of a name, booted: one of the store or, by the name of
+// a docker context or "default", an engine's own. An empty name is buildx's
+// current one, and an engine's own only where driver docker was asked for. It is
+// an errdefs.BadInput of input "builder", with ErrNoBuilder in its tree, where
+// there is none.
 func (m *Manager) Find(ctx context.Context, name string) (*Builder, error) {
-	s := m.store()
 	if name == "" {
-		key, err := m.currentEndpoint()
+		var err error
+		if name, err = m.currentBuilder(); err != nil {
+			return nil, err
+		}
+	}
+	g, err := m.stored(name)
+	if !errors.Is(err, ErrNoBuilder) {
 		if err != nil {
 			return nil, err
 		}
-		if name, err = s.currentName(key); err != nil {
-			return nil, err
-		}
-		if name == "" {
-			return nil, errdefs.BadInputf("builder", 0, "%w: none is chosen, and the engine's own (driver docker) is not supported", ErrNoBuilder).
-				WithHint("hullwright setup makes one; docker buildx ls lists those that are there")
-		}
+		b, err := m.boot(ctx, g, nil, false)
+		return b, canceled(ctx, "find builder "+name, err)
 	}
-	name, err := validName("builder", name)
-	if err != nil {
+	own, ok, engineErr := m.engineContext(name)
+	switch {
+	case engineErr != nil:
+		return nil, engineErr
+	case !ok:
 		return nil, err
 	}
-	g, err := s.read(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, errdefs.BadInputf("builder", 0, "%w: %q is not in %s", ErrNoBuilder, name, s.dir).
+	b, err := m.findEngine(ctx, own)
+	return b, canceled(ctx, "find builder "+name, err)
+}
+
+// currentBuilder is the name of the builder to use where none is named.
+func (m *Manager) currentBuilder() (string, error) {
+	key, err := m.currentEndpoint()
+	if err != nil {
+		return "", err
+	}
+	s := m.store()
+	name, err := s.currentEngine(key)
+	if name == "" && err == nil {
+		name, err = s.currentName(key)
+	}
+	if err == nil && name == "" {
+		err = errdefs.BadInputf("builder", 0, "%w: none is chosen", ErrNoBuilder).
+			WithHint("hullwright setup makes one; docker buildx ls lists those that are there; driver %s uses the engine's own", Docker)
+	}
+	return name, err
+}
+
+// stored gives the builder of a name in the store.
+func (m *Manager) stored(given string) (*group, error) {
+	s := m.store()
+	if given == defaultBuilder {
+		return nil, errdefs.BadInputf("builder", 0, "%w: %q is the engine's own", ErrNoBuilder, given)
+	}
+	name, invalid := validName("builder", given)
+	if invalid == nil {
+		g, err := s.read(name)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return g, err
+		}
+		invalid = errdefs.BadInputf("builder", 0, "%q is neither in %s nor a docker context", name, s.dir).
 			WithHint("hullwright setup --name %s makes it; docker buildx ls lists those that are there", name)
 	}
-	if err != nil {
-		return nil, err
+	return nil, asMissing(invalid)
+}
+
+// asMissing puts ErrNoBuilder into a fault's tree.
+func asMissing(err error) error {
+	var bad *errdefs.Error
+	if errors.As(err, &bad) {
+		told := *bad
+		told.Err = fmt.Errorf("%w: %w", ErrNoBuilder, bad.Err)
+		return &told
 	}
-	b, err := m.boot(ctx, g, nil, false)
-	return b, canceled(ctx, "find builder "+name, err)
+	return err
+}
+
+// IsEngine is whether the builder of a name is an engine's own; an empty name is
+// the one that [Manager.Find] takes then.
+func (m *Manager) IsEngine(name string) (bool, error) {
+	if name == "" {
+		var err error
+		if name, err = m.currentBuilder(); err != nil {
+			if errors.Is(err, ErrNoBuilder) {
+				err = nil
+			}
+			return false, err
+		}
+	}
+	if _, err := m.stored(name); !errors.Is(err, ErrNoBuilder) {
+		return false, nil // Find tells what is wrong with it
+	}
+	_, ok, err := m.engineContext(name)
+	return ok, err
 }
 
 // boot brings up every node of a builder and asks each what it can do.
@@ -301,12 +368,16 @@ func (m *Manager) bootNode(ctx context.Context, builder string, n groupNode, con
 		Name: n.Name, Endpoint: n.Endpoint, Flags: n.Flags, DriverOpts: n.DriverOpts,
 		Platforms: allFromOCI(n.Platforms), Fixed: allFromOCI(n.Platforms), conn: conn,
 	}
+	own, isEngine := conn.(*engineNode)
+	if isEngine {
+		node.Images = own.images
+	}
 	if err := await(ctx, &node); err != nil {
 		err := errdefs.New(errdefs.Environment, "node %s at %s: %w", n.Name, n.Endpoint, err)
 		if log := conn.tail(context.WithoutCancel(ctx)); log != "" {
 			err.Err = fmt.Errorf("%w\n%s", err.Err, indent(log))
 		}
-		if state == nil {
+		if state == nil && !isEngine {
 			err = err.WithHint("remove it if it is broken for good: hullwright teardown --name %[1]s where hullwright made it, else docker buildx rm %[1]s", builder)
 		}
 		return Node{}, err
@@ -387,6 +458,9 @@ func (b *Builder) Close() error {
 		if n.client != nil {
 			faults = append(faults, n.client.Close())
 		}
+		if c, ok := n.conn.(io.Closer); ok {
+			faults = append(faults, c.Close())
+		}
 	}
 	return errors.Join(faults...)
 }
@@ -402,6 +476,9 @@ func dial(ctx context.Context, conn connector) (*client.Client, error) {
 			Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
 			MinConnectTimeout: bootLimit,
 		})),
+	}
+	if e, ok := conn.(*engineNode); ok {
+		opts = append(opts, client.WithSessionDialer(e.dialSession))
 	}
 	if n, ok := conn.(named); ok && n.authority() != "" {
 		opts = append(opts, client.WithGRPCDialOption(grpc.WithAuthority(n.authority())))

@@ -73,6 +73,8 @@ func (m *Manager) engineRunning(n *Node) (endpoint string, ok bool, err error) {
 	switch c := n.conn.(type) {
 	case *containerNode:
 		return c.node.Endpoint, true, nil
+	case *engineNode:
+		return c.endpoint, true, nil
 	case *remoteNode:
 		if c.address.Scheme == inContainer {
 			endpoint, err = m.endpoint(c.engine())

@@ -34,7 +34,7 @@ func (o Options) Spec(dir string, environ map[string]string, provider string) (S
 // BuilderOptions are what a person can say of a builder. The names are those of
 // docker/setup-buildx-action.
 type BuilderOptions struct {
-	Driver                string   `env:"DRIVER" choices:"docker-container process remote" help:"Driver of a builder that is made: docker-container, process, which needs no engine, or remote, for a buildkitd that runs at endpoint. The default is docker-container where an engine answers, else process."`
+	Driver                string   `env:"DRIVER" choices:"docker-container process remote docker" help:"Driver of a builder that is made: docker-container, process, which needs no engine, or remote, for a buildkitd that runs at endpoint; docker makes none and uses the engine's own BuildKit, which can do less. The default is docker-container where an engine answers, else process."`
 	DriverOpts            []string `env:"DRIVER-OPTS" quotes:"keep" help:"Options of the driver, key=value in CSV: image, network, memory, memory-swap, cpu-quota, cpu-period, cpu-shares, cpuset-cpus, cpuset-mems, cgroup-parent, restart-policy, env.NAME, default-load, provenance-add-gha, allow-untrusted-image; of driver remote servername, cacert, cert, key, default-load."`
 	BuildkitdFlags        string   `env:"BUILDKITD-FLAGS" help:"Flags of buildkitd. The default allows the entitlements security.insecure and network.host, which a build must still ask for."`
 	BuildkitdConfig       string   `env:"BUILDKITD-CONFIG" placeholder:"FILE" help:"The buildkitd.toml to use; the default is buildkitd.default.toml in buildx's directory, where there is one."`

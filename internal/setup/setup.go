@@ -75,6 +75,9 @@ type Node struct {
 	Version    string        // BuildKit's, as v0.33.1; empty where it does not say
 	Flags      []string
 	DriverOpts map[string]string
+	// Images is the engine's image store where the node is an engine's own
+	// BuildKit, which builds into it; empty elsewhere.
+	Images ImageStore
 
 	conn connector
 	// Both are open until Builder.Close; session is nil until it is needed.

@@ -1,6 +1,7 @@
 package setup
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -75,9 +76,15 @@ type maker struct {
 // which is an engine's address or a docker context.
 type current struct {
 	Key    string
-	Name   string
+	Name   string // empty is the engine's own builder, for buildx
 	Global bool
+	// Engine is ours: the name of the engine's own builder, where that was asked
+	// for. buildx drops it when it rewrites the file.
+	Engine string `json:"Hullwright,omitempty"`
 }
+
+// chosen is the builder's name.
+func (c current) chosen() string { return cmp.Or(c.Name, c.Engine) }
 
 // A container's name is made of the builder's, so its length is held down too.
 var namePattern = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9._-]{0,63}$`)
@@ -88,8 +95,9 @@ func validName(input, name string) (string, error) {
 		return "", errdefs.BadInputf(input, 0, "%q is no builder name", name).
 			WithHint("a letter, then up to 63 letters, digits, dots, underscores and hyphens")
 	}
-	if name = strings.ToLower(name); name == "default" {
-		return "", errdefs.BadInputf(input, 0, "%q is the name of the engine's own builder", name)
+	if name = strings.ToLower(name); name == defaultBuilder {
+		return "", errdefs.BadInputf(input, 0, "%q is the name of the engine's own builder", name).
+			WithHint("that one is there: it is neither made nor removed; driver %s uses it", Docker)
 	}
 	return name, nil
 }
@@ -170,7 +178,11 @@ func (s *store) sweep(name string) error {
 
 // use makes name the current builder of key.
 func (s *store) use(key, name string) error {
-	raw, err := json.Marshal(current{Key: key, Name: name})
+	return s.choose(current{Key: key, Name: name})
+}
+
+func (s *store) choose(c current) error {
+	raw, err := json.Marshal(c)
 	if err != nil {
 		return err
 	}
@@ -184,7 +196,7 @@ func (s *store) restore(name, before string) error {
 	if err != nil {
 		return err
 	}
-	if c.Name != name {
+	if c.chosen() != name {
 		return errGone
 	}
 	path := filepath.Join(s.dir, "current")
@@ -219,6 +231,16 @@ func (s *store) readCurrent() (current, error) {
 		return current{}, errdefs.New(errdefs.Environment, "builder store: %s/current: %w", s.dir, err)
 	}
 	return c, nil
+}
+
+// currentEngine is the engine's own builder where that was asked for as the one
+// to use for key, else empty.
+func (s *store) currentEngine(key string) (string, error) {
+	c, err := s.readCurrent()
+	if err != nil || c.Name != "" || c.Key != key {
+		return "", err
+	}
+	return c.Engine, nil
 }
 
 // currentName is the name of the builder that buildx uses for key; empty where
