@@ -69,6 +69,9 @@ type loginEntry struct {
 	Auth    json.RawMessage `json:"auth"`
 	Expires *time.Time      `json:"expires,omitempty"`
 	Renewal *Renewal        `json:"renewal,omitempty"`
+	// Made and Ends are the run's, for who finds it without its state file.
+	Made time.Time `json:"made,omitzero"`
+	Ends time.Time `json:"ends,omitzero"`
 }
 
 // before is what config.json had of a key before our first entry of it.
@@ -237,7 +240,7 @@ func (d *Directory) put(ctx context.Context, by *State, credentials []Credential
 			if err != nil {
 				return err
 			}
-			entry := loginEntry{Run: by.Run(), State: by.path, Key: key, Auth: auth, Renewal: credential.Renewal}
+			entry := loginEntry{Run: by.Run(), State: by.path, Key: key, Auth: auth, Renewal: credential.Renewal, Made: by.doc.Made, Ends: by.doc.Ends}
 			if !credential.Expires.IsZero() {
 				entry.Expires = &credential.Expires
 			}
@@ -376,21 +379,33 @@ func (d *Directory) change(ctx context.Context, edit func(*configDoc, *journalDo
 
 // end leaves the directory as it was before the first credentials.
 func (d *Directory) end(c *configDoc, doc *journalDoc) error {
-	var err error
+	err := d.removeCut()
 	d.made = doc.MadeDirectory
 	switch path := filepath.Join(d.Path, configFile); {
 	case doc.Own && strings.HasPrefix(filepath.Base(d.Path), ownPrefix):
 		err = os.RemoveAll(d.Path) // links in it are removed, and not followed
 	case doc.Made && c.empty():
-		err = errors.Join(os.Remove(path), os.Remove(filepath.Join(d.Path, journal)))
+		err = errors.Join(err, removed(path), os.Remove(filepath.Join(d.Path, journal)))
 	default:
-		err = errors.Join(c.write(path), os.Remove(filepath.Join(d.Path, journal)))
+		err = errors.Join(err, c.write(path), os.Remove(filepath.Join(d.Path, journal)))
 	}
 	if err != nil {
 		return errdefs.New(errdefs.Environment, "%w", err)
 	}
 	return nil
 }
+
+// removed removes a file; one that is not there is no error: a run that was killed
+// told of it before it was.
+func removed(path string) error {
+	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// removeCut removes what a writer left that was killed over one of our files.
+func (d *Directory) removeCut() error { return removeCut(d.Path, configFile, journal) }
 
 // lockAge is the age of a lock whose holder must have been killed: it is held for
 // the time that two small files take.

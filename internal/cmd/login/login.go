@@ -23,6 +23,7 @@ import (
 	"github.com/hullwright/hullwright/internal/input"
 	"github.com/hullwright/hullwright/internal/login"
 	"github.com/hullwright/hullwright/internal/registry"
+	"github.com/hullwright/hullwright/internal/setup"
 )
 
 // stateKey is the name under which the clean-up step finds the state file.
@@ -177,6 +178,9 @@ func (j *job) keep(ctx context.Context, accounts []login.Account) error {
 		defer cancel()
 		return errors.Join(err, state.Undo(clean, j.buildx()))
 	}
+	if err := state.HandOver(); err != nil {
+		return err
+	}
 	fmt.Fprintf(j.env.Stderr, "login: state file %s\n", state.Path())
 	return j.env.Output("state", state.Path())
 }
@@ -197,7 +201,16 @@ func (j *job) openState() (*login.State, error) {
 			return nil, err
 		}
 	}
-	return login.NewState(path)
+	return login.NewState(path, j.env.Now(), j.lifetime())
+}
+
+// lifetime is after what time the credentials count as left behind, as setup has
+// it for builders: zero, which is never, on a person's own machine.
+func (j *job) lifetime() time.Duration {
+	if j.env.CI.Name() != "git" {
+		return setup.CILifetime
+	}
+	return setup.DefaultLifetime(j.env.Environ)
 }
 
 // write puts every account's credentials into the directory that is theirs.

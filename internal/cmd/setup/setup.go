@@ -20,6 +20,7 @@ import (
 	"github.com/hullwright/hullwright/internal/ci"
 	"github.com/hullwright/hullwright/internal/cli"
 	"github.com/hullwright/hullwright/internal/input"
+	"github.com/hullwright/hullwright/internal/login"
 	"github.com/hullwright/hullwright/internal/setup"
 )
 
@@ -78,9 +79,11 @@ func run(ctx context.Context, env *cli.Env, o Options) error {
 		return err
 	}
 	fresh := state.Empty()
-	m := setup.New(setup.Host{Environ: env.Environ, Stderr: env.Stderr, Dir: env.Dir, Now: env.Now})
+	host := setup.Host{Environ: env.Environ, Stderr: env.Stderr, Dir: env.Dir, Now: env.Now}
+	m := setup.New(host)
 	if o.Sweeps(env.CI.Name(), env.Environ) {
 		m.Sweep(ctx)
+		login.Sweep(ctx, host)
 	}
 	b, err := prepare(ctx, m, spec, platforms, state)
 	if err == nil {

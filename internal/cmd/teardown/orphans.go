@@ -8,6 +8,7 @@ import (
 
 	"github.com/hullwright/hullwright/internal/cli"
 	"github.com/hullwright/hullwright/internal/errdefs"
+	"github.com/hullwright/hullwright/internal/login"
 	"github.com/hullwright/hullwright/internal/setup"
 )
 
@@ -38,8 +39,11 @@ func orphans(ctx context.Context, env *cli.Env, m *setup.Manager, o Options) err
 	if err := o.check(); err != nil {
 		return err
 	}
-	found, err := m.Orphans(ctx, setup.OrphanOptions{DryRun: o.DryRun, OlderThan: o.OlderThan})
-	faults := []error{err}
+	rule := setup.OrphanOptions{DryRun: o.DryRun, OlderThan: o.OlderThan}
+	found, err := m.Orphans(ctx, rule)
+	logins, loginErr := login.Orphans(ctx, host(env), rule)
+	found = append(found, logins...)
+	faults := []error{err, loginErr}
 	for _, orphan := range found {
 		fmt.Fprintln(env.Stdout, line(orphan, o.DryRun))
 		if orphan.Err != nil {

@@ -45,7 +45,7 @@ A builder that another run uses too stays for that one.
 }
 
 func run(ctx context.Context, env *cli.Env, o Options) error {
-	m := setup.New(setup.Host{Environ: env.Environ, Stderr: env.Stderr, Dir: env.Dir, Now: env.Now})
+	m := setup.New(host(env))
 	switch {
 	case o.Orphans:
 		return orphans(ctx, env, m, o)
@@ -71,4 +71,8 @@ func run(ctx context.Context, env *cli.Env, o Options) error {
 		return nil
 	}
 	return err
+}
+
+func host(env *cli.Env) setup.Host {
+	return setup.Host{Environ: env.Environ, Stderr: env.Stderr, Dir: env.Dir, Now: env.Now}
 }
