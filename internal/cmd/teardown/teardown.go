@@ -63,6 +63,7 @@ func run(ctx context.Context, env *cli.Env, o Options) error {
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(env.Dir, path)
 	}
+	show(ctx, env, m, path)
 	err := m.Teardown(ctx, path)
 	if errors.Is(err, fs.ErrNotExist) {
 		// A run that ended well undid its things itself; its clean-up step
