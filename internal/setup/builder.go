@@ -91,13 +91,16 @@ func (m *Manager) ensure(ctx context.Context, spec Spec, state *State) (*Builder
 		return m.ensureEngine(ctx, spec, state)
 	}
 	if spec.Name == "" {
-		spec.Name = "hullwright-" + newNonce(4)
+		spec.Name, spec.unnamed = "hullwright-"+newNonce(4), true
 	}
 	name, err := validName("name", spec.Name)
 	if err != nil {
 		return nil, err
 	}
 	spec.Name = name
+	if spec.bin, err = m.programsOf(ctx, spec); err != nil {
+		return nil, err
+	}
 	g, made, err := m.findOrMake(ctx, spec, state)
 	if err != nil {
 		return nil, err
@@ -206,7 +209,7 @@ func (m *Manager) chooseDriver(ctx context.Context, spec Spec, endpoint string) 
 		}
 		return "", bad.WithHint("one of %s", strings.Join(drivers, ", "))
 	}
-	if spec.Buildkitd != "" {
+	if spec.processOptions() != (ProcessOptions{}) {
 		return Process, nil
 	}
 	if spec.Endpoint != "" {
@@ -376,6 +379,7 @@ func (m *Manager) bootNode(ctx context.Context, builder string, n groupNode, con
 		err := errdefs.New(errdefs.Environment, "node %s at %s: %w", n.Name, n.Endpoint, err)
 		if log := conn.tail(context.WithoutCancel(ctx)); log != "" {
 			err.Err = fmt.Errorf("%w\n%s", err.Err, indent(log))
+			err = err.WithHint("%s", explainLog(log))
 		}
 		if state == nil && !isEngine {
 			err = err.WithHint("remove it if it is broken for good: hullwright teardown --name %[1]s where hullwright made it, else docker buildx rm %[1]s", builder)

@@ -85,7 +85,7 @@ func TestOptionsSpec(t *testing.T) {
 		t.Error(diff)
 	}
 	_, err = BuilderOptions{
-		Driver: DockerContainer, Buildkitd: "x", DriverOpts: []string{"network"}, BuildkitdFlags: `'`, BuildkitdConfig: "none.toml",
+		Driver: DockerContainer, ProcessOptions: ProcessOptions{Buildkitd: "x"}, DriverOpts: []string{"network"}, BuildkitdFlags: `'`, BuildkitdConfig: "none.toml",
 	}.Spec(dir, nil)
 	if n := len(errdefs.List(err)); n != 4 || errdefs.KindOf(err) != errdefs.BadInput {
 		t.Errorf("%d faults, want 4: %v", n, err)

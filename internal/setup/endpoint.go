@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	osuser "os/user"
 	"path/filepath"
 	"strings"
 	"time"
@@ -38,7 +39,11 @@ func (m *Manager) home() string {
 	if home := m.host.Environ["HOME"]; home != "" {
 		return home
 	}
-	return "/root" // a container's process often has no HOME, and is root
+	// A container's process often has no HOME; its user has one all the same.
+	if u, err := osuser.LookupId(user()); err == nil && u.HomeDir != "" {
+		return u.HomeDir
+	}
+	return m.host.Dir
 }
 
 // store is buildx's store, found as buildx finds it.

@@ -151,43 +151,6 @@ func (m *Manager) completeContainer(ctx context.Context, node *groupNode, spec S
 	return err
 }
 
-// completeProcess describes a process builder as buildx's remote driver knows
-// it, which refuses flags, files and options; the rest is ours to remember
-// until the daemon is started.
-func (m *Manager) completeProcess(ctx context.Context, g *group, node *groupNode, spec Spec, endpoint string) error {
-	m.skipTLS(NodeSpec{TLS: spec.TLS}, Process)
-	spec, err := m.configure(ctx, spec, Process, endpoint)
-	if err != nil {
-		return err
-	}
-	if spec.Flags, err = daemonFlags(spec.Flags, Process, spec.DriverOpts, spec.Config); err != nil {
-		return err
-	}
-	env, err := parseProcessOpts(spec.DriverOpts)
-	if err != nil {
-		return err
-	}
-	if err := checkProcessFlags(spec.Flags); err != nil {
-		return err
-	}
-	dir, err := m.processDir(g.Name, g.Made.Nonce)
-	if err != nil {
-		return err
-	}
-	p := &processNode{
-		socketNode: socketNode{path: socketIn(dir), nonce: g.Made.Nonce},
-		m:          m, dir: dir,
-		buildkitd: spec.Buildkitd, flags: spec.Flags, env: env, config: spec.Config,
-		mark: g.mark(m.storeDir()),
-	}
-	if _, err := p.command(); err != nil {
-		return err
-	}
-	node.Endpoint = "unix://" + p.path
-	g.start = p
-	return nil
-}
-
 // completeRemote describes a node that somebody else runs. i is its number, by
 // which its certificates' variables are named.
 func (m *Manager) completeRemote(g *group, node *groupNode, want NodeSpec, i int) error {
@@ -246,11 +209,11 @@ func (m *Manager) checkUse(ctx context.Context, spec Spec, nodes []shaped) error
 		return slices.ContainsFunc(nodes, func(n shaped) bool { return n.driver == driver })
 	}
 	var faults []error
-	if spec.KeepState && !has(DockerContainer) {
+	if spec.KeepState && !has(DockerContainer) && !has(Process) {
 		faults = append(faults, errdefs.BadInputf("keep-state", 0, "driver %s keeps no state", nodes[0].driver))
 	}
-	if spec.Buildkitd != "" && !has(Process) {
-		faults = append(faults, errdefs.BadInputf("buildkitd", 0, "driver %s starts none", nodes[0].driver))
+	if !has(Process) {
+		faults = append(faults, spec.processOptions().refuse(nodes[0].driver))
 	}
 	if has(DockerContainer) || has(Process) {
 		return errors.Join(faults...)

@@ -41,7 +41,7 @@ type BuilderOptions struct {
 	BuildkitdConfigInline string   `env:"BUILDKITD-CONFIG-INLINE" help:"The text of a buildkitd.toml, instead of buildkitd-config."`
 	Endpoint              string   `env:"ENDPOINT" help:"Engine that runs the builder: an address or a docker context; the default is the current one. For driver remote buildkitd's own address: tcp://host:port, unix:///path, ssh://user@host or docker-container://name."`
 	Append                string   `env:"APPEND" help:"Further nodes of a builder that is made, a list in YAML with the keys name, driver, endpoint, driver-opts, buildkitd-flags and platforms. Platforms are then also what the first node is for."`
-	Buildkitd             string   `env:"BUILDKITD" placeholder:"FILE" help:"The buildkitd that driver process runs; the default is found in PATH."`
+	ProcessOptions
 	SettingOptions
 }
 
@@ -49,8 +49,8 @@ type BuilderOptions struct {
 // name, the platforms and what becomes of it are the caller's. Relative paths
 // start at dir. Every fault is an errdefs.BadInput, joined.
 func (o BuilderOptions) Spec(dir string, environ map[string]string) (Spec, error) {
-	spec := Spec{Driver: o.Driver, Endpoint: o.Endpoint, Buildkitd: o.Buildkitd}
-	var faults []error
+	spec := Spec{Driver: o.Driver, Endpoint: o.Endpoint}
+	faults := []error{o.ProcessOptions.complete(&spec, dir)}
 	var err error
 	spec.DriverOpts, err = parseDriverOpts(o.DriverOpts)
 	faults = append(faults, err)
@@ -72,10 +72,6 @@ func (o BuilderOptions) Spec(dir string, environ map[string]string) (Spec, error
 		_, _, err = mergeConfig(spec.Config, true, spec.Settings)
 		_, envErr := mergeEnviron(spec.DriverOpts, spec.Settings)
 		faults = append(faults, err, envErr)
-	}
-	if spec.Buildkitd != "" && spec.Driver == DockerContainer {
-		faults = append(faults, errdefs.BadInputf("buildkitd", 0, "driver %s runs the one of its image", DockerContainer).
-			WithHint("driver-opts image=... names another image"))
 	}
 	if err := errors.Join(faults...); err != nil {
 		return Spec{}, err

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
@@ -35,17 +34,66 @@ type processNode struct {
 	socketNode
 	m         *Manager
 	dir       string // private: socket, root, configuration, log
+	kept      string // root directory that outlives the builder; empty is in dir
 	buildkitd string // path; empty is found in PATH
+	bin       string // programs of a release, which come before those in PATH; empty is none
 	flags     []string
 	env       []string // further variables, NAME=value
 	config    []byte
 	mark      origin
 }
 
+// completeProcess describes a process builder as buildx's remote driver knows
+// it, which refuses flags, files and options; the rest is ours to remember
+// until the daemon is started.
+func (m *Manager) completeProcess(ctx context.Context, g *group, node *groupNode, spec Spec, endpoint string) error {
+	m.skipTLS(NodeSpec{TLS: spec.TLS}, Process)
+	spec, err := m.configure(ctx, spec, Process, endpoint)
+	if err != nil {
+		return err
+	}
+	if spec.Flags, err = daemonFlags(spec.Flags, Process, spec.DriverOpts, spec.Config); err != nil {
+		return err
+	}
+	env, err := parseProcessOpts(spec.DriverOpts)
+	if err != nil {
+		return err
+	}
+	if err := checkProcessFlags(spec.Flags); err != nil {
+		return err
+	}
+	dir, err := m.processDir(g.Name, g.Made.Nonce)
+	if err != nil {
+		return err
+	}
+	kept, err := m.keptRoot(spec)
+	if err != nil {
+		return err
+	}
+	p := &processNode{
+		socketNode: socketNode{path: socketIn(dir), nonce: g.Made.Nonce},
+		m:          m, dir: dir, kept: kept,
+		buildkitd: spec.Buildkitd, bin: spec.bin, flags: spec.Flags, env: env, config: spec.Config,
+		mark: g.mark(m.storeDir()),
+	}
+	if err := errors.Join(p.faults(ctx)...); err != nil {
+		return err
+	}
+	node.Endpoint = "unix://" + p.path
+	g.start = p
+	return nil
+}
+
 func socketIn(dir string) string { return filepath.Join(dir, "buildkitd.sock") }
 
-func (p *processNode) log() string  { return filepath.Join(p.dir, processLog) }
-func (p *processNode) root() string { return filepath.Join(p.dir, "root") }
+func (p *processNode) log() string { return filepath.Join(p.dir, processLog) }
+
+func (p *processNode) root() string {
+	if p.kept != "" {
+		return p.kept
+	}
+	return filepath.Join(p.dir, rootName)
+}
 
 // processDir is where a process builder of a name will live. It is not in a
 // home directory, which may be on a network; the path must leave room for the
@@ -88,25 +136,30 @@ func parseProcessOpts(opts map[string]string) (env []string, err error) {
 	return env, errors.Join(faults...)
 }
 
-// ownFlags are those that the driver sets itself.
-var ownFlags = []string{"--addr", "--root", "--config", "--rootless"}
+// ownFlags are those that the driver sets itself, and what is instead of them.
+var ownFlags = map[string]string{
+	"--addr": "", "--root": "root-dir names another directory",
+	"--config": "buildkitd-config names a configuration", "--rootless": "",
+}
 
 func checkProcessFlags(flags []string) error {
 	for _, f := range flags {
 		name, _, _ := strings.Cut(f, "=")
-		if slices.Contains(ownFlags, name) {
-			return errdefs.BadInputf("buildkitd-flags", 0, "%s is set by driver %s itself", name, Process)
+		if instead, own := ownFlags[name]; own {
+			return errdefs.BadInputf("buildkitd-flags", 0, "%s is set by driver %s itself", name, Process).WithHint("%s", instead)
 		}
 	}
 	return nil
 }
 
-// command is the program and its arguments, or an error that names what is
+// command is the program and its arguments, or errors that name all that is
 // missing on this machine.
 func (p *processNode) command() ([]string, error) {
 	daemon, err := p.daemon()
-	if err != nil {
-		return nil, err
+	faults := []error{err}
+	if p.lookPath("buildkit-runc") == "" && p.lookPath("runc") == "" {
+		faults = append(faults, errdefs.New(errdefs.Environment, "runc: not found in PATH").
+			WithHint("install runc (apt-get install runc), or the whole of a BuildKit release, which brings buildkit-runc"))
 	}
 	args := []string{
 		daemon,
@@ -116,76 +169,46 @@ func (p *processNode) command() ([]string, error) {
 		"--oci-worker-net", "host",
 		"--containerd-worker=false", // else it looks for a containerd whose images are not ours
 	}
-	if p.m.lookPath("buildkit-runc") == "" && p.m.lookPath("runc") == "" {
-		return nil, errdefs.New(errdefs.Environment, "runc: not found in PATH").
-			WithHint("install runc (apt-get install runc), or the whole of a BuildKit release, which brings buildkit-runc")
+	if os.Geteuid() != 0 {
+		wrapper, err := p.rootless()
+		faults = append(faults, err)
+		args = append(wrapper, args...)
 	}
-	if os.Geteuid() == 0 {
-		return append(args, p.flags...), nil
+	if os.Geteuid() != 0 || namespaced() {
+		args = append(args, "--rootless")
 	}
-	wrapper, err := p.rootless()
-	if err != nil {
-		return nil, err
-	}
-	args = append(args, "--rootless")
-	return append(wrapper, append(args, p.flags...)...), nil
+	return append(args, p.flags...), errors.Join(faults...)
 }
 
 func (p *processNode) daemon() (string, error) {
 	if p.buildkitd == "" {
-		if path := p.m.lookPath("buildkitd"); path != "" {
+		if path := p.lookPath("buildkitd"); path != "" {
 			return path, nil
 		}
 		return "", errdefs.New(errdefs.Environment, "buildkitd: not found in PATH").
-			WithHint("put the programs of a BuildKit release in PATH, name buildkitd with the input of that name, or start a Docker Engine")
+			WithHint("put the programs of a BuildKit release in PATH, name one with buildkitd-url and buildkitd-sha256, or start a Docker Engine")
 	}
-	path := p.buildkitd
-	if !filepath.IsAbs(path) {
-		path = filepath.Join(p.m.host.Dir, path)
+	if !executable(p.buildkitd) {
+		return "", errdefs.BadInputf("buildkitd", 0, "%s is no program that can be run", p.buildkitd)
 	}
-	if !executable(path) {
-		return "", errdefs.BadInputf("buildkitd", 0, "%s is no program that can be run", path)
-	}
-	return path, nil
+	return p.buildkitd, nil
 }
 
-// rootless is the command that makes a user namespace for buildkitd.
-func (p *processNode) rootless() ([]string, error) {
-	var missing []string
-	for _, program := range []string{"rootlesskit", "newuidmap", "newgidmap"} {
-		if p.m.lookPath(program) == "" {
-			missing = append(missing, program)
-		}
+// programs is where the daemon's programs are looked for. Those that a release
+// brings are the ones that it was made with; those beside a buildkitd that was
+// named come last, since nobody named them.
+func (p *processNode) programs() []string {
+	dirs := p.m.path()
+	if p.bin != "" {
+		dirs = append([]string{p.bin}, dirs...)
 	}
-	if len(missing) > 0 {
-		return nil, errdefs.New(errdefs.Environment, "%s: not found in PATH; an ordinary user's buildkitd needs them", strings.Join(missing, ", ")).
-			WithHint("install rootlesskit and uidmap (apt-get install rootlesskit uidmap), or run as root")
+	if p.buildkitd != "" && !slices.Contains(dirs, filepath.Dir(p.buildkitd)) {
+		dirs = append(dirs, filepath.Dir(p.buildkitd))
 	}
-	uid := strconv.Itoa(os.Getuid())
-	if !hasSubIDs("/etc/subuid", uid, p.m.host.Environ["USER"]) {
-		return nil, errdefs.New(errdefs.Environment, "/etc/subuid has no range for user %s; an ordinary user's buildkitd needs one", uid).
-			WithHint("usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER")
-	}
-	return []string{
-		p.m.lookPath("rootlesskit"),
-		"--state-dir", filepath.Join(p.dir, "rootlesskit"),
-		"--net=host", "--copy-up=/etc", "--disable-host-loopback",
-	}, nil
+	return dirs
 }
 
-func hasSubIDs(path, uid, user string) bool {
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		return false
-	}
-	for line := range strings.Lines(string(raw)) {
-		owner, _, _ := strings.Cut(line, ":")
-		if owner == uid || user != "" && owner == user {
-			return true
-		}
-	}
-	return false
-}
+func (p *processNode) lookPath(program string) string { return lookIn(p.programs(), program) }
 
 // passed are the variables that a buildkitd needs of ours. The rest stays here:
 // a job's environment is full of secrets, and RUN steps may see the daemon's.
@@ -196,7 +219,7 @@ var passed = []string{
 }
 
 func (p *processNode) environ() []string {
-	env := []string{"PATH=" + strings.Join(p.m.path(), string(filepath.ListSeparator))}
+	env := []string{"PATH=" + strings.Join(p.programs(), string(filepath.ListSeparator))}
 	for _, name := range passed {
 		if value, ok := p.m.host.Environ[name]; ok {
 			env = append(env, name+"="+value)
@@ -221,6 +244,9 @@ func (p *processNode) prepare() error {
 		os.WriteFile(filepath.Join(p.dir, runFile), raw, 0o600),
 	)
 	if err != nil {
+		return err
+	}
+	if err := p.takeRoot(); err != nil {
 		return err
 	}
 	conf, err := p.configuration()
@@ -308,8 +334,10 @@ func (m *Manager) path() []string {
 }
 
 // lookPath is a program's path; empty where there is none.
-func (m *Manager) lookPath(program string) string {
-	for _, dir := range m.path() {
+func (m *Manager) lookPath(program string) string { return lookIn(m.path(), program) }
+
+func lookIn(dirs []string, program string) string {
+	for _, dir := range dirs {
 		// A relative directory of PATH would run what a checkout holds.
 		if path := filepath.Join(dir, program); filepath.IsAbs(dir) && executable(path) {
 			return path
@@ -325,7 +353,7 @@ func executable(path string) bool {
 
 // removeDir removes a process builder's directory that has the nonce.
 func (m *Manager) removeDir(ctx context.Context, dir, nonce string) error {
-	mark, err := os.ReadFile(filepath.Join(dir, nonceFile))
+	err := checkMark(dir, nonce)
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
 			return errGone
@@ -334,9 +362,6 @@ func (m *Manager) removeDir(ctx context.Context, dir, nonce string) error {
 	}
 	if err != nil {
 		return err
-	}
-	if string(mark) != nonce {
-		return errdefs.New(errdefs.Denied, "directory %s is not the one that was made", dir)
 	}
 	if err := m.removeRoot(ctx, dir); err != nil {
 		return err

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/hullwright/hullwright/internal/errdefs"
 )
 
 // stopLimit is how long a buildkitd may take to end builds and itself. Runners
@@ -115,18 +117,27 @@ func (m *Manager) stopDaemon(ctx context.Context, dir, nonce string) error {
 			return err
 		}
 	}
-	killed, err := killOrphans(dir, nonce)
+	ended, err := endRemains(placesOf(dir, nonce)...)
 	if err != nil {
 		return err
 	}
-	unmounted, err := unmountBelow(dir)
-	if err != nil {
-		return err
-	}
-	if nothing && killed+unmounted == 0 {
+	if nothing && ended == 0 {
 		return errGone
 	}
 	return nil
+}
+
+// endRemains ends what a daemon that is gone left in directories that are its
+// alone: steps, their mounts, and what runc wrote down of them. It tells how
+// much there was.
+func endRemains(places ...string) (count int, err error) {
+	var faults []error
+	for _, end := range []func([]string) (int, error){killSteps, unmountBelow, forgetSteps} {
+		n, err := end(places)
+		count += n
+		faults = append(faults, err)
+	}
+	return count, errors.Join(faults...)
 }
 
 func leaders(found []daemonProcess) []daemonProcess {
@@ -174,27 +185,30 @@ func awaitEnd(ctx context.Context, found []daemonProcess, nonce string, limit ti
 	}
 }
 
-// orphansOf lists processes whose root file system lies in dir: RUN steps of a
-// buildkitd that was killed. They have another environment, but dir, which is
-// theirs alone, has the nonce.
+// orphansOf lists the steps of a buildkitd that was killed. They have another
+// environment, but dir, which is theirs alone, has the nonce.
 func orphansOf(dir, nonce string) ([]daemonProcess, error) {
-	mark, err := os.ReadFile(filepath.Join(dir, nonceFile))
+	err := checkMark(dir, nonce)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	if string(mark) != nonce {
-		return nil, fmt.Errorf("directory %s is not the one that was made", dir)
-	}
+	return stepsIn(placesOf(dir, nonce))
+}
+
+// stepsIn lists processes whose root file system lies in one of the places.
+func stepsIn(places []string) ([]daemonProcess, error) {
 	own, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return nil, err
 	}
 	return findProcesses(func(pid int) bool {
 		mounts, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "mountinfo"))
-		return err == nil && !bytes.Equal(mounts, own) && rootedIn(string(mounts), dir)
+		return err == nil && !bytes.Equal(mounts, own) && slices.ContainsFunc(places, func(dir string) bool {
+			return rootedIn(string(mounts), dir)
+		})
 	})
 }
 
@@ -210,29 +224,33 @@ func rootedIn(mountinfo, dir string) bool {
 	return false
 }
 
-func killOrphans(dir, nonce string) (int, error) {
-	orphans, err := orphansOf(dir, nonce)
-	for _, p := range orphans {
+func killSteps(places []string) (int, error) {
+	steps, err := stepsIn(places)
+	for _, p := range steps {
 		if err := unix.Kill(p.pid, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
 			return 0, fmt.Errorf("kill %d: %w", p.pid, err)
 		}
 	}
-	return len(orphans), err
+	return len(steps), err
 }
 
-// unmountBelow undoes the mounts below dir, innermost first.
-func unmountBelow(dir string) (int, error) {
+// unmountBelow undoes the mounts below directories, innermost first.
+func unmountBelow(places []string) (int, error) {
 	raw, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return 0, err
 	}
-	points := mountsBelow(string(raw), dir)
-	for _, p := range slices.Backward(points) {
-		if err := unix.Unmount(p, unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) {
-			return 0, fmt.Errorf("unmount %s: %w", p, err)
+	count := 0
+	for _, dir := range places {
+		points := mountsBelow(string(raw), dir)
+		for _, p := range slices.Backward(points) {
+			if err := unix.Unmount(p, unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) {
+				return 0, fmt.Errorf("unmount %s: %w", p, err)
+			}
 		}
+		count += len(points)
 	}
-	return len(points), nil
+	return count, nil
 }
 
 func mountsBelow(mountinfo, dir string) []string {
@@ -250,20 +268,46 @@ func mountsBelow(mountinfo, dir string) []string {
 var unescape = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
 
 // removeRoot removes the snapshots of an ordinary user's builder: their files
-// belong to users of its namespace, and only from there can they be removed.
+// belong to users of its namespace, and only from there can they be removed. Of
+// a root directory that stays it removes the link.
 func (m *Manager) removeRoot(ctx context.Context, dir string) error {
-	root := filepath.Join(dir, "root")
-	if os.Geteuid() == 0 || os.RemoveAll(root) == nil {
+	root := filepath.Join(dir, rootName)
+	if os.Geteuid() == 0 || isLink(root) || os.RemoveAll(root) == nil {
 		return nil
 	}
 	kit := m.lookPath("rootlesskit")
 	if kit == "" {
-		return fmt.Errorf("remove %s: rootlesskit is not in PATH any more", root)
+		return errdefs.New(errdefs.Environment, "remove %s: rootlesskit is not in PATH any more", root)
 	}
 	cmd := exec.CommandContext(ctx, kit, "rm", "-rf", "--", root)
-	cmd.Env = []string{"PATH=" + strings.Join(m.path(), ":"), "HOME=" + m.home()}
+	cmd.Env = []string{"PATH=" + strings.Join(m.path(), ":"), "HOME=" + m.home(), "TMPDIR=" + dir}
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("remove %s: %w: %s", root, err, bytes.TrimSpace(out))
+		return errdefs.New(errdefs.Environment, "remove %s: %s", root, lastError(out, err))
 	}
 	return nil
+}
+
+// lockHolder is the process that has a file locked by flock(2), as far as it can
+// be seen from here; 0 is none. To try the lock could take it from a daemon that
+// starts at that moment.
+func lockHolder(path string) int {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	raw, err := os.ReadFile("/proc/locks")
+	if !ok || err != nil {
+		return 0
+	}
+	// 1: FLOCK  ADVISORY  WRITE 4711 fe:00:12345 0 EOF
+	file := fmt.Sprintf("%02x:%02x:%d", unix.Major(stat.Dev), unix.Minor(stat.Dev), stat.Ino)
+	for line := range strings.Lines(string(raw)) {
+		fields := strings.Fields(line)
+		if len(fields) >= 6 && fields[1] == "FLOCK" && fields[5] == file {
+			pid, _ := strconv.Atoi(fields[4]) // the kernel writes a number
+			return pid
+		}
+	}
+	return 0
 }

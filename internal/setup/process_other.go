@@ -22,3 +22,11 @@ func findDaemon(nonce string) ([]daemonProcess, error) { return nil, errNoProces
 func (m *Manager) stopDaemon(ctx context.Context, dir, nonce string) error { return errNoProcess }
 
 func (m *Manager) removeRoot(ctx context.Context, dir string) error { return nil }
+
+func (p *processNode) try(ctx context.Context) error { return errNoProcess }
+
+func namespaced() bool { return false }
+
+func lockHolder(path string) int { return 0 }
+
+func endRemains(root string) (int, error) { return 0, nil }

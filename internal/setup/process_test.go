@@ -90,19 +90,3 @@ func TestProcessPrograms(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
-
-func TestHasSubIDs(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "subuid")
-	check(t, os.WriteFile(path, []byte("me:100000:65536\n1234:200000:65536\n"), 0o600))
-	for _, tt := range []struct {
-		uid, user string
-		want      bool
-	}{{"1000", "me", true}, {"1234", "", true}, {"1000", "", false}, {"1", "m", false}} {
-		if got := hasSubIDs(path, tt.uid, tt.user); got != tt.want {
-			t.Errorf("%+v: %v", tt, got)
-		}
-	}
-	if hasSubIDs(path+".none", "1234", "") {
-		t.Error("found in no file")
-	}
-}

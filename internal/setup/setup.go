@@ -9,6 +9,7 @@ package setup
 import (
 	"errors"
 	"io"
+	"net/http"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -37,13 +38,18 @@ type Spec struct {
 	TLS        NodeTLS       // driver remote at a tcp address; the zero value is driver-opts' files, or none
 	Nodes      []NodeSpec    // further ones; they are of the same builder
 	Buildkitd  string        // process driver: path of buildkitd; empty is found in PATH
+	Release    Release       // process driver: where buildkitd comes from, instead of Buildkitd
+	RootDir    string        // process driver: where images and cache are, and stay; empty goes with the builder
 	// BinfmtImage is for Emulate: the image that registers emulators.
 	BinfmtImage string
 	Use         bool // make it buildx's current builder
-	KeepState   bool // keep the state volume at teardown
+	KeepState   bool // keep images and cache at teardown, for a builder of the same name
 	// Lifetime is after what time the builder, and what is made beside it, counts
 	// as left behind; zero is never.
 	Lifetime time.Duration
+
+	unnamed bool   // the name was made up
+	bin     string // programs of Release
 }
 
 // Host is what setup may touch of the process.
@@ -52,6 +58,8 @@ type Host struct {
 	Stderr  io.Writer // progress, one line a step
 	Dir     string
 	Now     func() time.Time
+	// Transport gets releases of buildkitd; nil is the default one.
+	Transport http.RoundTripper
 }
 
 // ErrNoBuilder is in the tree of Find's error where there is no such builder.
