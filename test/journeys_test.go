@@ -98,6 +98,7 @@ func TestJourneys(t *testing.T) {
 			"badname":       badname,
 			"alive":         alive,
 			"nothing-left":  nothingLeft,
+			"authority":     authority,
 		},
 	})
 }

@@ -235,7 +235,7 @@ func TestDescribe(t *testing.T) {
 	for _, in := range inputs {
 		names = append(names, in.Name)
 	}
-	want := "provider context tags labels cache-from outputs driver-opts push cleanup retries sbom timeout sep-tags github-token secrets"
+	want := "provider context tags labels cache-from outputs driver-opts push cleanup retries sbom timeout sep-tags github-token secrets version"
 	if got := strings.Join(names, " "); got != want {
 		t.Errorf("inputs\n got %s\nwant %s", got, want)
 	}

@@ -173,6 +173,7 @@ func (s *sweep) judge(ctx context.Context, l *leftover) {
 		orphan.Err = l.undo(ctx, s.buildx)
 	}
 	s.found = append(s.found, orphan)
+	s.unused = slices.DeleteFunc(s.unused, func(dir string) bool { return slices.Contains(l.directories, dir) })
 }
 
 // why says why a run counts as one that left things behind; empty where it does
