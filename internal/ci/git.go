@@ -138,7 +138,12 @@ func (e *unnamedHead) Error() string { return e.reason }
 // on, or the tag, request or branch that a detached HEAD came from. Errors are
 // errdefs.Environment, with git's own words.
 func Head(ctx context.Context, h Host) (GitHead, error) {
-	shown, err := runGit(ctx, h, "show", "--quiet", "--format=%H%n%cI%n%D", "HEAD", "--")
+	var shown, branch string
+	var err, detached error
+	var wg sync.WaitGroup
+	wg.Go(func() { shown, err = runGit(ctx, h, "show", "--quiet", "--format=%H%n%cI%n%D", "HEAD", "--") })
+	wg.Go(func() { branch, detached = runGit(ctx, h, "symbolic-ref", "--quiet", "HEAD") })
+	wg.Wait()
 	if err != nil {
 		return GitHead{}, err
 	}
@@ -147,8 +152,8 @@ func Head(ctx context.Context, h Host) (GitHead, error) {
 	if head.CommitTime, err = ParseTime(lines[1]); err != nil {
 		return GitHead{}, errdefs.New(errdefs.Environment, "git show: %w", err)
 	}
-	if ref, err := runGit(ctx, h, "symbolic-ref", "--quiet", "HEAD"); err == nil && ref != "" {
-		head.Ref = GitRef(ref)
+	if detached == nil && branch != "" {
+		head.Ref = GitRef(branch)
 		return head, nil
 	}
 	head.Ref, err = detachedRef(ctx, h, strings.TrimSpace(strings.TrimPrefix(lines[2], "grafted, ")))

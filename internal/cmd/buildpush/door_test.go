@@ -54,6 +54,9 @@ func door(t testing.TB, dir string, environ map[string]string, args ...string) (
 		return nil, stderr.String(), err
 	}
 	j, err := newJob(context.Background(), env, o)
+	if err == nil {
+		j.describeSource(context.Background())
+	}
 	return j, stderr.String(), err
 }
 

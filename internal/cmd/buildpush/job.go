@@ -34,6 +34,7 @@ type job struct {
 	attests      map[string]attestAttrs // that were asked for; nil ones shall not be
 	cacheSecrets cacheSecrets
 	display      progress.Mode
+	gitLabels    bool
 
 	manager  *setup.Manager
 	state    *setup.State
@@ -59,6 +60,7 @@ var parts = []func(*job, context.Context) error{
 	(*job).parseContext,
 	(*job).parseBuild,
 	(*job).parseContexts,
+	(*job).parseSource,
 	(*job).parseNames,
 	(*job).parseOutputs,
 	(*job).parseCaches,
@@ -81,7 +83,6 @@ var agreements = []func(*job, context.Context) error{
 	(*job).settleOutputs,
 	(*job).distrust,
 	(*job).authorizeGit,
-	(*job).describeSource,
 	(*job).settleTime,
 	(*job).checkCacheTargets,
 	(*job).checkBuildArgs,

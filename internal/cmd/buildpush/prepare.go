@@ -4,20 +4,25 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync"
 
 	"github.com/hullwright/hullwright/internal/builder"
 	"github.com/hullwright/hullwright/internal/setup"
 )
 
 // prepare finds the builder or makes one for this run, and sees to emulation.
+// Meanwhile git is asked about the sources: either takes longer than it works.
 func (j *job) prepare(ctx context.Context) error {
 	return j.env.Group("Builder", func() error {
+		var source sync.WaitGroup
+		source.Go(func() { j.describeSource(ctx) })
 		found, err := j.find(ctx)
 		if found == nil && err == nil {
 			// The emulators' image comes while the builder boots.
 			defer j.manager.Prefetch(ctx, j.spec, j.request.Platforms)()
 			found, err = j.make(ctx)
 		}
+		source.Wait()
 		if err != nil {
 			return err
 		}

@@ -19,7 +19,7 @@ var steps = []struct {
 	do   func(*job, context.Context) error
 }{
 	{"load", (*job).settleLoad}, // ask the engine what it can take, where it is to load the image
-	{"builder", (*job).prepare}, // find or make a builder, with emulation
+	{"builder", (*job).prepare}, // find or make a builder, with emulation; ask git about the sources
 	{"plan", (*job).makePlan},   // say what to do on which node
 	{"build", (*job).build},     // build all platforms, push by digest
 	{"answer", (*job).answer},   // print what the frontend was asked instead
@@ -39,6 +39,7 @@ func run(ctx context.Context, env *cli.Env, o Options) error {
 		return err
 	}
 	if o.Plan {
+		j.describeSource(ctx)
 		return j.printPlan()
 	}
 	if err := j.open(); err != nil {

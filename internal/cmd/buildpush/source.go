@@ -12,14 +12,19 @@ import (
 	"github.com/hullwright/hullwright/internal/errdefs"
 )
 
+// parseSource reads whether labels say which revision the context is.
+func (j *job) parseSource(context.Context) (err error) {
+	j.gitLabels, err = parseGitLabels(j.options.GitLabels)
+	return err
+}
+
 // describeSource says which revision a local context is, in the provenance and,
 // on request, in labels. A checkout speaks for itself; of a directory that is
 // none any more, as in an image of the sources, the event tells.
-func (j *job) describeSource(ctx context.Context) error {
+func (j *job) describeSource(ctx context.Context) {
 	r := &j.request
-	labels, err := parseGitLabels(j.options.GitLabels)
-	if err != nil || r.Context.Dir == "" || !labels && !j.options.GitInfo {
-		return err // of a git context BuildKit knows it
+	if r.Context.Dir == "" || !j.gitLabels && !j.options.GitInfo {
+		return // of a git context BuildKit knows it
 	}
 	vcs := builder.VCS{Source: j.event.Repository.URL, Revision: j.event.SHA}
 	host := j.gitHost()
@@ -33,10 +38,9 @@ func (j *job) describeSource(ctx context.Context) error {
 	if j.options.GitInfo {
 		r.VCS = vcs
 	}
-	if labels {
+	if j.gitLabels {
 		j.labelSource(vcs)
 	}
-	return nil
 }
 
 // labelSource adds the labels that are not given.
