@@ -77,7 +77,7 @@ func checkScripts(t *testing.T, dir string, a action, runs map[string]string) {
 func TestActionInputsAreFree(t *testing.T) {
 	for _, v := range verbs() {
 		for _, own := range actionInputs {
-			if slices.ContainsFunc(v.Inputs, func(in input.Input) bool { return in.Name == own.Name }) {
+			if slices.ContainsFunc(v.Inputs(), func(in input.Input) bool { return in.Name == own.Name }) {
 				t.Errorf("%s has an input %s of its own", v.Name, own.Name)
 			}
 		}
@@ -87,7 +87,7 @@ func TestActionInputsAreFree(t *testing.T) {
 // TestHelp finds a command that says nothing of itself.
 func TestHelp(t *testing.T) {
 	for _, v := range verbs() {
-		if v.Summary == "" || len(v.Inputs) == 0 {
+		if v.Summary == "" || len(v.Inputs()) == 0 {
 			t.Errorf("%s has no summary or no inputs", v.Name)
 		}
 		for _, out := range v.Outputs {

@@ -105,7 +105,7 @@ func (a action) file(old []byte, verbs []cli.Verb) ([]byte, error) {
 	b.Write(head)
 	b.WriteString(generated)
 	b.WriteString("inputs:\n")
-	for _, in := range append(slices.Clone(verbs[i].Inputs), actionInputs...) {
+	for _, in := range append(slices.Clone(verbs[i].Inputs()), actionInputs...) {
 		fmt.Fprintf(&b, "  %s:\n    description: %s\n    required: false\n", in.Name, scalar(described(in)))
 		if value, ok := a.defaults[in.Name]; ok {
 			fmt.Fprintf(&b, "    default: %s\n", value)
@@ -182,7 +182,7 @@ quote within. Blank lines do not count.
 	for _, v := range verbs {
 		fmt.Fprintf(&b, "\n## hullwright %s\n\n%s.\n\n", v.Name, capitalized(v.Summary))
 		b.WriteString("| input | flag | environment | type | default | help |\n|---|---|---|---|---|---|\n")
-		for _, in := range v.Inputs {
+		for _, in := range v.Inputs() {
 			b.WriteString(inputRow(in))
 		}
 		if len(v.Outputs) > 0 {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/moby/buildkit/solver/errdefs"
 	"github.com/moby/buildkit/util/grpcerrors"
@@ -23,9 +24,9 @@ const logLines = 20
 // socket as text with a few typed details, so most are told by their words.
 type failure struct {
 	name string
-	text *regexp.Regexp // of the error; nil matches any
-	at   *regexp.Regexp // of the error too, where both must match
-	log  *regexp.Regexp // of the failed step's last lines; nil matches any
+	text pattern // of the error; nil matches any
+	at   pattern // of the error too, where both must match
+	log  pattern // of the failed step's last lines; nil matches any
 	kind hull.Kind
 	in   string // input to blame
 	says string // put before the error
@@ -33,7 +34,7 @@ type failure struct {
 }
 
 // registryWork is what BuildKit says of anything it wanted of a registry.
-var registryWork = regexp.MustCompile(`(?i)failed to (push|do request|resolve source metadata|fetch oauth token|fetch anonymous token|authorize|copy|load cache key)|error writing (manifest|layer|config) blob|pull access|unexpected status from`)
+var registryWork = words(`failed to (push|do request|resolve source metadata|fetch oauth token|fetch anonymous token|authorize|copy|load cache key)|error writing (manifest|layer|config) blob|pull access|unexpected status from`)
 
 // failures are the known ways, the more particular first: the first that
 // matches is told. Each is made to happen in test/journeys/failures.txtar.
@@ -141,12 +142,18 @@ var failures = []failure{
 	},
 }
 
-func words(pattern string) *regexp.Regexp { return regexp.MustCompile(`(?i)` + pattern) }
+// A pattern is compiled when it is first asked for: most builds end well, and all
+// of them together would delay each by a millisecond.
+type pattern func() *regexp.Regexp
+
+func words(text string) pattern {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?i)` + text) })
+}
+
+func (p pattern) matches(text string) bool { return p == nil || p().MatchString(text) }
 
 func (f failure) is(text, log string) bool {
-	return (f.text == nil || f.text.MatchString(text)) &&
-		(f.at == nil || f.at.MatchString(text)) &&
-		(f.log == nil || f.log.MatchString(log))
+	return f.text.matches(text) && f.at.matches(text) && f.log.matches(log)
 }
 
 // classify says a solve's failure in a person's terms.

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/hullwright/hullwright/internal/ci"
@@ -68,8 +69,9 @@ type Verb struct {
 	// Reports is whether the verb shows its results to people itself. On plain
 	// git, where no later step reads outputs, they are not listed again then.
 	Reports bool
-	// Inputs are the verb's declared inputs.
-	Inputs []input.Input
+	// Inputs gives the verb's declared inputs. Few runs need them: reading those
+	// of all verbs takes longer than a run of metadata.
+	Inputs func() []input.Input
 
 	run func(ctx context.Context, env *Env, args []string) error
 }
@@ -81,7 +83,7 @@ func NewVerb[O any, P interface {
 	*O
 	common() *Common
 }](v Verb, run func(ctx context.Context, env *Env, opts O) error) Verb {
-	v.Inputs = input.Describe(new(O))
+	v.Inputs = sync.OnceValue(func() []input.Input { return input.Describe(new(O)) })
 	v.run = func(ctx context.Context, env *Env, args []string) error {
 		var opts O
 		faults := input.Bind(&opts, env.Environ, args)

@@ -132,7 +132,7 @@ func TestOutputsFileThatCannotBeWritten(t *testing.T) {
 
 // The inputs are declared in a struct's tag, which can't ask internal/ci.
 func TestProviderChoicesAreThoseThatThereAre(t *testing.T) {
-	for _, in := range greet.Inputs {
+	for _, in := range greet.Inputs() {
 		if in.Name == "provider" && strings.Join(in.Choices, " ") != strings.Join(ci.Names(), " ") {
 			t.Errorf("choices %q, want %q", in.Choices, ci.Names())
 		}

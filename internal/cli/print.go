@@ -57,7 +57,7 @@ func printHelp(w io.Writer, program string, verbs []Verb) {
 
 func printVerbHelp(w io.Writer, usage string, v Verb) {
 	var args string
-	for _, in := range v.Inputs {
+	for _, in := range v.Inputs() {
 		if in.Arg != "" {
 			args += " [" + in.Arg + "]"
 		}
@@ -66,10 +66,10 @@ func printVerbHelp(w io.Writer, usage string, v Verb) {
 	if v.Long != "" {
 		fmt.Fprintf(w, "\n%s\n", strings.TrimSpace(v.Long))
 	}
-	if len(v.Inputs) > 0 && v.Inputs[0].Group == "" {
+	if len(v.Inputs()) > 0 && v.Inputs()[0].Group == "" {
 		fmt.Fprint(w, "\ninputs:\n")
 	}
-	fmt.Fprint(w, input.Help(v.Inputs))
+	fmt.Fprint(w, input.Help(v.Inputs()))
 	if len(v.Outputs) == 0 {
 		return
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"html/template"
 	"io"
+	"sync"
 )
 
 //go:embed page.html
@@ -16,7 +17,7 @@ var style string
 
 // page is everything of the HTML file but its facts. html/template escapes these
 // by the place where they stand.
-var page = template.Must(template.New("page.html").Parse(pageText))
+var page = sync.OnceValue(func() *template.Template { return template.Must(template.New("page.html").Parse(pageText)) })
 
 // policy lets a browser load nothing and run nothing: the one style sheet is in
 // the file, and known by its digest.
@@ -28,7 +29,7 @@ func policy() string {
 // HTML writes the report as one file that needs no network and no JavaScript.
 // The same build gives the same bytes.
 func (b Build) HTML(w io.Writer) error {
-	return page.Execute(w, struct {
+	return page().Execute(w, struct {
 		view
 		Policy string
 		Style  template.CSS
