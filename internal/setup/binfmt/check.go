@@ -11,15 +11,16 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"time"
 )
 
 // Args are the arguments that the check expects after its own name.
 var Args = []string{"a", "b c", "d"}
 
 // Check is a static program of a few instructions for an architecture, named as
-// in a platform. It exits with 0 when it got [Args] and could start itself
-// again; [Explain] says what its other exit codes mean. It is false where there
-// is no check for the architecture.
+// in a platform. It exits with 0 when it got [Args], could start itself again in
+// a child, and handled a signal; [Explain] says what its other exit codes mean.
+// It is false where there is no check for the architecture.
 func Check(arch string) ([]byte, bool) {
 	p, ok := programs[arch]
 	if !ok {
@@ -41,6 +42,10 @@ func Explain(code int) string {
 		return "the program ran with other arguments than were given: the registration's flags do not suit the emulator"
 	case 22:
 		return "the program ran, and could not start itself again"
+	case 23:
+		return "the program ran, and the child that it forked crashed or was never there"
+	case 24:
+		return "the program ran, and a signal did not reach its handler"
 	}
 	// What starts programs in a build gives 1 or 255 for "exec format error".
 	return fmt.Sprintf("nothing runs such programs (exit code %d)", code)
@@ -96,8 +101,10 @@ func (p program) file(code []byte) []byte {
 }
 
 // Run runs the check for an architecture on this machine, from a directory of
-// its own below tmp. A nil error is a proof; [ErrUnproved] is in the error's
-// tree where the check could not even be tried.
+// its own below tmp. Root runs it with that directory as its whole file system,
+// as in a container: an emulator that the kernel opens only then is not found. A
+// nil error is a proof; [ErrUnproved] is in the error's tree where the check
+// could not even be tried.
 func Run(ctx context.Context, tmp, arch string) error {
 	file, ok := Check(arch)
 	if !ok {
@@ -112,16 +119,36 @@ func Run(ctx context.Context, tmp, arch string) error {
 	if err := os.WriteFile(path, file, 0o700); err != nil {
 		return fmt.Errorf("%w: %w", ErrUnproved, err)
 	}
-	err = exec.CommandContext(ctx, path, Args...).Run()
+	err = runIn(ctx, dir, path, true)
+	if errors.Is(err, os.ErrPermission) { // even root may not everywhere
+		err = runIn(ctx, dir, path, false)
+	}
+	if errors.Is(err, os.ErrPermission) { // tmp is mounted noexec
+		return fmt.Errorf("%w: %w", ErrUnproved, err)
+	}
+	return err
+}
+
+func runIn(ctx context.Context, dir, path string, contained bool) error {
+	ctx, cancel := context.WithTimeout(ctx, runLimit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, path, Args...)
+	if contained {
+		contain(cmd, dir)
+	}
+	err := cmd.Run()
 	var exit *exec.ExitError
 	switch {
-	case errors.Is(err, os.ErrPermission): // tmp is mounted noexec
-		return fmt.Errorf("%w: %w", ErrUnproved, err)
+	case ctx.Err() != nil:
+		return fmt.Errorf("the program did not end: %w", ctx.Err())
 	case errors.As(err, &exit) && exit.Exited():
 		return errors.New(Explain(exit.ExitCode()))
 	}
 	return err
 }
+
+// runLimit is how long the check may run, which takes milliseconds.
+const runLimit = 20 * time.Second
 
 // ErrUnproved is that the check could not be tried, which says nothing of the
 // emulator.

@@ -3,7 +3,9 @@ package binfmt
 import (
 	"bytes"
 	"debug/elf"
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"maps"
 	"os"
 	"os/exec"
@@ -103,6 +105,42 @@ func write(t *testing.T, file []byte) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// handlers say where, from its end, a check has the address of its handler, and
+// how long that is.
+var handlers = map[string][2]int{
+	"amd64": {32, 8}, "386": {20, 4}, "arm64": {32, 8}, "arm": {20, 4}, "riscv64": {24, 8}, "ppc64le": {32, 8},
+	"ppc64": {32, 8}, "s390x": {32, 8}, "mips64le": {24, 8}, "mips64": {24, 8}, "loong64": {24, 8},
+}
+
+// TestCheckSignal has checks whose signal is ignored, and whose signal kills.
+func TestCheckSignal(t *testing.T) {
+	for _, arch := range slices.Sorted(maps.Keys(programs)) {
+		emulator := "/usr/bin/" + Name(arch) + "-static"
+		if _, err := os.Stat(emulator); err != nil && arch != runtime.GOARCH {
+			t.Logf("%s: not tried, since there is no %s", arch, emulator)
+			continue
+		}
+		for handler, want := range map[byte]int{1: 24, 0: -1} {
+			file, _ := Check(arch)
+			at, size := len(file)-handlers[arch][0], handlers[arch][1]
+			clear(file[at : at+size])
+			if programs[arch].order == binary.BigEndian {
+				file[at+size-1] = handler
+			} else {
+				file[at] = handler
+			}
+			argv := []string{emulator, write(t, file), "d"}
+			if arch == runtime.GOARCH {
+				argv = argv[1:]
+			}
+			checkCase{name: fmt.Sprintf("%s %d", arch, handler)}.run(t, exec.Command(argv[0], argv[1:]...), want)
+			if arch == runtime.GOARCH && handler == 0 { // else it takes a registration
+				checkCase{name: "child"}.run(t, exec.Command(argv[0], Args...), 23)
+			}
+		}
+	}
 }
 
 // TestCheckEmulated runs the foreign checks with the emulators themselves,

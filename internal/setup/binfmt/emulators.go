@@ -2,8 +2,10 @@ package binfmt
 
 import (
 	"debug/elf"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -20,6 +22,10 @@ func Name(arch string) string {
 	}
 	return "qemu-" + arch
 }
+
+// Architectures are all that there is a check for, sorted, by their names in
+// platforms.
+func Architectures() []string { return slices.Sorted(maps.Keys(programs)) }
 
 // Emulators are the registrations that a machine's own emulators offer for an
 // architecture, the most likely first. root is the machine's root directory.

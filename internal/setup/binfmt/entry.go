@@ -85,6 +85,14 @@ func unescape(s string) ([]byte, error) {
 type Entry struct {
 	Line
 	Enabled bool
+	// Offset is where the magic is; a line is always at 0.
+	Offset string
+}
+
+// Emulates is whether an entry is for programs in ELF, which is all that an
+// emulator of processors runs: WSLInterop and the like are not.
+func (e Entry) Emulates() bool {
+	return bytes.HasPrefix(e.Magic, []byte(elf.ELFMAG)) && e.Offset == "0"
 }
 
 // ParseEntry reads what a file in binfmt_misc shows.
@@ -98,6 +106,8 @@ func ParseEntry(name, text string) (Entry, error) {
 			e.Enabled = true
 		case "interpreter":
 			e.Interpreter = value
+		case "offset":
+			e.Offset = value
 		case "flags:":
 			e.Flags = value
 		case "magic":

@@ -133,5 +133,13 @@ func (r Registry) Remove(l Line) error {
 	return os.WriteFile(filepath.Join(r.dir(), l.Name), []byte("-1"), 0o200)
 }
 
+// Disable turns an entry off; it stays.
+func (r Registry) Disable(name string) error {
+	if _, err := r.Entry(name); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(r.dir(), name), []byte("0"), 0o200)
+}
+
 // ErrOther is that an entry is not the one that was meant.
 var ErrOther = errors.New("the registration of that name is another one")
