@@ -36,17 +36,22 @@ const DefaultBinfmtImage = "docker.io/tonistiigi/binfmt:qemu-v10.2.3-68"
 // registration: buildkitd lists it late (it keeps the list for up to an hour)
 // but runs it at once.
 func (m *Manager) Emulate(ctx context.Context, b *Builder, want []v1.Platform, image string, state *State) ([]Emulation, error) {
-	if image == "" {
-		image = DefaultBinfmtImage
-	}
 	rows, todo := m.todo(b, want)
+	for _, r := range rows {
+		if r.Err != nil {
+			m.stepf("skipping emulation of %s: %v", r.Platform, r.Err)
+		}
+	}
 	if err := m.leaseAll(ctx, todo, state); err != nil {
+		return rows, canceled(ctx, "emulate", err)
+	}
+	if err := m.sweepLeases(ctx); err != nil {
 		return rows, canceled(ctx, "emulate", err)
 	}
 	prove(ctx, todo)
 	broken := slices.DeleteFunc(slices.Clone(todo), func(p *proof) bool { return p.err == nil })
 	if len(broken) > 0 && ctx.Err() == nil {
-		if err := m.install(ctx, b, broken, image, state); err != nil {
+		if err := m.install(ctx, broken, binfmtImage(image), state); err != nil {
 			return rows, canceled(ctx, "emulate", err)
 		}
 		prove(ctx, slices.DeleteFunc(slices.Clone(broken), func(p *proof) bool { return !p.retry }))
@@ -54,13 +59,14 @@ func (m *Manager) Emulate(ctx context.Context, b *Builder, want []v1.Platform, i
 	if ctx.Err() != nil {
 		return rows, canceled(ctx, "emulate", ctx.Err())
 	}
+	m.settle(ctx, rows, todo)
 	var faults []error
 	for _, p := range broken {
 		if p.err != nil {
-			faults = append(faults, p.fault())
+			p.row.Err = p.fault()
+			faults = append(faults, p.row.Err)
 		}
 	}
-	m.settle(rows, todo)
 	return rows, errors.Join(faults...)
 }
 
@@ -79,7 +85,7 @@ func (m *Manager) Prove(ctx context.Context, b *Builder, want []v1.Platform) []E
 		case p.err != nil:
 			p.row.Err = p.fault()
 		default:
-			p.row.Emulator = m.emulatorOf(p.row.Platform.Architecture)
+			p.row.Emulator = m.emulatorOf(ctx, p)
 		}
 	}
 	return rows
@@ -93,11 +99,9 @@ func (m *Manager) todo(b *Builder, want []v1.Platform) ([]Emulation, []*proof) {
 		switch _, ok := binfmt.Check(p.Architecture); {
 		case rows[i].Native:
 		case p.OS != "linux":
-			m.stepf("skipping emulation of %s: only Linux programs can be emulated", p)
-			rows[i].Err = fmt.Errorf("%w: only Linux programs can be emulated", binfmt.ErrUnproved)
+			rows[i].Err = fmt.Errorf("only Linux programs can be emulated: %w", binfmt.ErrUnproved)
 		case !ok:
-			m.stepf("skipping emulation of %s: there is no program to prove it with", p)
-			rows[i].Err = fmt.Errorf("%w: there is no program for architecture %s", binfmt.ErrUnproved, p.Architecture)
+			rows[i].Err = fmt.Errorf("there is no program to prove it with: %w", binfmt.ErrUnproved)
 		default:
 			todo = append(todo, &proof{row: &rows[i], node: b.node(rows[i].Node)})
 		}
@@ -115,25 +119,33 @@ func (m *Manager) leaseAll(ctx context.Context, todo []*proof, state *State) err
 	return nil
 }
 
-// proof is one platform that a node is to emulate, and how that went.
+// proof is one platform that is to be emulated, and how that went.
 type proof struct {
-	row  *Emulation
-	node *Node
-	err  error // why it does not work
-	next string
+	row   *Emulation
+	node  *Node // on which; nil is the machine itself
+	err   error // why it does not work
+	next  string
+	image string // whose emulator was registered for it
+	// known is what is known against the emulator.
+	known string
 	// retry is whether there is reason to think that it works by now.
 	retry bool
 }
 
 // fault tells what was found, and what to do.
 func (p *proof) fault() error {
-	err := errdefs.New(errdefs.Environment, "emulation of %s on node %s: %w", p.row.Platform, p.node.Name, p.err)
+	what := "emulation of " + p.row.Platform.String()
+	if p.node != nil {
+		what += " on node " + p.node.Name
+	}
 	if p.row.Emulator != "" {
-		err = errdefs.New(errdefs.Environment, "emulation of %s on node %s is broken: registered is %s: %w",
-			p.row.Platform, p.node.Name, p.row.Emulator, p.err)
+		what += " is broken: registered is " + p.row.Emulator
+	}
+	if p.known != "" {
+		what += ", " + p.known
 	}
 	p.row.Emulator = ""
-	return err.WithHint("%s", p.next)
+	return errdefs.New(errdefs.Environment, "%s: %w", what, p.err).WithHint("%s", p.next)
 }
 
 // rows says for each platform on which node it is to run: where [Place] puts it,
@@ -249,30 +261,79 @@ func checkBuild(ctx context.Context, p v1.Platform, emulator string) (*llb.Defin
 }
 
 // settle completes the rows and the nodes with what was proved, and prints it.
-func (m *Manager) settle(rows []Emulation, todo []*proof) {
+func (m *Manager) settle(ctx context.Context, rows []Emulation, todo []*proof) {
 	for i := range rows {
 		if r := &rows[i]; r.Native {
 			m.stepf("%s: native on %s", r.Platform, r.Node)
 		}
 	}
 	for _, p := range todo {
+		r := p.row
+		if p.err == nil && r.Emulator == "" {
+			r.Emulator = m.emulatorOf(ctx, p)
+		}
+		m.warnOf(ctx, p)
 		if p.err != nil {
 			continue
-		}
-		r := p.row
-		if r.Emulator == "" {
-			r.Emulator = m.emulatorOf(r.Platform.Architecture)
 		}
 		p.node.Platforms = merge(p.node.Platforms, []v1.Platform{r.Platform})
 		m.stepf("%s: emulated on %s by %s", r.Platform, r.Node, r.Emulator)
 	}
 }
 
-// emulatorOf names what ran a check that needed no registration of ours:
-// BuildKit's images have emulators that buildkitd starts by itself.
-func (m *Manager) emulatorOf(arch string) string {
-	if e, ok, err := (binfmt.Registry{}).Handler(arch); err == nil && ok {
-		return e.Interpreter
+// emulatorOf names what ran a check that needed no registration of ours. BuildKit
+// takes an emulator of its own, which its images have, for a platform that its
+// kernel did not run when it last looked; only a node that shares our kernel is
+// answered from our table.
+// https://github.com/moby/buildkit/blob/v0.33.1/solver/llbsolver/ops/exec_binfmt.go
+func (m *Manager) emulatorOf(ctx context.Context, p *proof) string {
+	arch := p.row.Platform.Architecture
+	own := "buildkit-" + binfmt.Name(arch) + ", which its BuildKit brings"
+	if local, err := m.sharesKernel(ctx, p.node); err == nil && local {
+		if e, ok, err := (binfmt.Registry{}).Handler(arch); err == nil && ok {
+			return e.Interpreter
+		}
+		return own
 	}
-	return "buildkit-" + binfmt.Name(arch)
+	if p.node.lists(p.row.Platform) {
+		return "its machine's kernel"
+	}
+	return own
+}
+
+// warnOf says what is known against the emulator that runs a platform, by its
+// version where that can be found out.
+func (m *Manager) warnOf(ctx context.Context, p *proof) {
+	version, ok := m.versionOf(ctx, p)
+	if !ok {
+		return
+	}
+	trouble, ok := binfmt.Known(p.row.Platform.Architecture, version)
+	if !ok {
+		return
+	}
+	p.known = fmt.Sprintf("of QEMU %s, of which it is known that %s (%s)", version, trouble.What, trouble.Source)
+	if p.err == nil {
+		m.stepf("warning: %s is emulated by QEMU %s, of which it is known that %s (%s); a newer one is in image %s",
+			p.row.Platform, version, trouble.What, trouble.Source, DefaultBinfmtImage)
+	}
+}
+
+// versionOf is the version of QEMU that runs a platform. It is known of the
+// interpreter that our kernel starts, and of an image by its tag.
+func (m *Manager) versionOf(ctx context.Context, p *proof) (binfmt.Version, bool) {
+	if p.image != "" {
+		return binfmt.ParseVersion(p.image)
+	}
+	if p.node != nil {
+		if local, err := m.sharesKernel(ctx, p.node); err != nil || !local {
+			return binfmt.Version{}, false
+		}
+	}
+	e, ok, err := binfmt.Registry{}.Handler(p.row.Platform.Architecture)
+	if err != nil || !ok || p.row.Native {
+		return binfmt.Version{}, false
+	}
+	version, err := binfmt.VersionOf(ctx, e.Interpreter)
+	return version, err == nil // a container's interpreter can't be asked
 }

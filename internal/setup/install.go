@@ -2,15 +2,12 @@ package setup
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"slices"
 	"strings"
 
-	"github.com/moby/moby/api/types/container"
 	engine "github.com/moby/moby/client"
 
 	"github.com/hullwright/hullwright/internal/errdefs"
@@ -21,7 +18,7 @@ import (
 // host's own, where the node shares its kernel and we may, else the image's
 // through the engine. A platform that somebody registered already, and that yet
 // does not work, is left as it is and reported.
-func (m *Manager) install(ctx context.Context, b *Builder, broken []*proof, image string, state *State) error {
+func (m *Manager) install(ctx context.Context, broken []*proof, image string, state *State) error {
 	var foreign []*proof
 	for _, p := range broken {
 		local, err := m.sharesKernel(ctx, p.node)
@@ -180,7 +177,7 @@ func (m *Manager) tryLine(ctx context.Context, r binfmt.Registry, l binfmt.Line,
 	p.err = fmt.Errorf("%s with flags %s: %w", l.Interpreter, l.Flags, err)
 	p.next = "install other emulators, or name an image with image"
 	m.stepf("taking back %s: %v", l.Name, err)
-	if err := removeLine(l, state.nonce()); err != nil && !errors.Is(err, errGone) {
+	if err := m.removeLine(l, state.nonce()); err != nil && !errors.Is(err, errGone) {
 		return err
 	}
 	return state.forget(e)
@@ -228,182 +225,25 @@ func (m *Manager) engineOf(ctx context.Context, n *Node) (string, error) {
 	return endpoint, err
 }
 
-func (m *Manager) installImage(ctx context.Context, endpoint string, proofs []*proof, image string, state *State) error {
-	r := imageRunner{m: m, endpoint: endpoint, image: image, state: state}
-	if err := r.pull(ctx); err != nil {
-		return err
-	}
-	before, err := r.run(ctx)
-	if err != nil {
-		return err
-	}
-	archs := absent(proofs, before, image)
-	if len(archs) == 0 {
-		return nil
-	}
-	names := make([]string, len(archs))
-	for i, arch := range archs {
-		names[i] = binfmt.Name(arch)
-	}
-	err = state.record(entry{Kind: kindBinfmtImage, ID: strings.Join(names, ","), Where: endpoint, Detail: image})
-	if err != nil {
-		return err
-	}
-	m.stepf("registering %s with image %s", strings.Join(archs, ","), image)
-	after, err := r.run(ctx, "--install", strings.Join(archs, ","))
-	if err != nil {
-		return err
-	}
-	judge(proofs, after, image)
-	return nil
-}
-
-// absent marks the platforms whose registration is to be added, and gives their
-// architectures. What is registered already is not ours to replace.
-func absent(proofs []*proof, before listing, image string) (archs []string) {
-	for _, p := range proofs {
-		arch := p.row.Platform.Architecture
-		name := binfmt.Name(arch)
-		if slices.Contains(before.Emulators, name) {
-			p.row.Emulator = name
-			p.next = fmt.Sprintf("remove that registration (docker run --rm --privileged %s --uninstall %s), then try again", image, name)
-			continue
-		}
-		p.row.Added = true
-		if !slices.Contains(archs, arch) {
-			archs = append(archs, arch)
-		}
-	}
-	return archs
-}
-
-// judge reads back what was registered: the image's program ends well even
-// where it registered nothing.
-func judge(proofs []*proof, after listing, image string) {
-	for _, p := range proofs {
-		name := binfmt.Name(p.row.Platform.Architecture)
-		switch {
-		case !p.row.Added:
-		case slices.Contains(after.Emulators, name):
-			p.retry, p.row.Emulator = true, name+" of "+image
-		default:
-			p.row.Added = false
-			p.next = fmt.Sprintf("image %s registered no %s: name another with image, or install qemu-user-static", image, name)
-		}
-	}
-}
-
-// imageRunner runs the binfmt image's program on an engine's machine.
-type imageRunner struct {
-	m        *Manager
-	endpoint string
-	image    string
-	state    *State
-}
-
-// listing is what the program prints at its end.
-type listing struct {
-	Supported []string `json:"supported"`
-	Emulators []string `json:"emulators"`
-}
-
-func (r imageRunner) pull(ctx context.Context) error {
-	api, err := r.m.engine(r.endpoint)
-	if err != nil {
-		return err
-	}
-	defer api.Close()
-	// A tag that is here already is good enough to register from; unlike a
-	// builder's image it is not one that moves.
-	if _, err := api.ImageInspect(ctx, r.image); err == nil {
-		return nil
-	}
-	r.m.stepf("pulling image %s", r.image)
-	if err := r.m.pull(ctx, api, r.image); err != nil {
-		return errdefs.New(errdefs.Environment, "pull image %s: %w", r.image, err).
-			WithHint("install qemu-user-static on the builder's machine, or name another image with image")
-	}
-	return nil
-}
-
-func (r imageRunner) run(ctx context.Context, args ...string) (listing, error) {
-	var found listing
-	out, err := r.output(ctx, args)
-	if err != nil {
-		return found, errdefs.New(errdefs.Environment, "run image %s: %w", r.image, err)
-	}
-	if err := json.Unmarshal([]byte(out), &found); err != nil {
-		return found, errdefs.New(errdefs.Environment, "run image %s: expected a list of emulators, found %q: %w", r.image, out, err)
-	}
-	return found, nil
-}
-
-func (r imageRunner) output(ctx context.Context, args []string) (_ string, err error) {
-	api, err := r.m.engine(r.endpoint)
-	if err != nil {
-		return "", err
-	}
-	defer api.Close()
-	nonce := r.state.nonce()
-	name := "hullwright-binfmt-" + nonce[:8] + "-" + newNonce(3)
-	e := entry{Kind: kindContainer, ID: name, Where: r.endpoint}
-	if err := r.state.record(e); err != nil {
-		return "", err
-	}
-	defer func() {
-		rmErr := r.m.removeContainer(context.WithoutCancel(ctx), r.endpoint, name, nonce)
-		if rmErr == nil || errors.Is(rmErr, errGone) {
-			rmErr = r.state.forget(e)
-		}
-		err = errors.Join(err, rmErr)
-	}()
-	_, err = api.ContainerCreate(ctx, engine.ContainerCreateOptions{
-		Name:       name,
-		Config:     &container.Config{Image: r.image, Cmd: args, Labels: r.state.mark().labels()},
-		HostConfig: &container.HostConfig{Privileged: true, NetworkMode: "none"},
-	})
-	if err != nil {
-		return "", err
-	}
-	return runToEnd(ctx, api, name)
-}
-
-// runToEnd runs a container that was made, and gives what it wrote on its
-// standard output.
-func runToEnd(ctx context.Context, api *engine.Client, name string) (string, error) {
-	wait := api.ContainerWait(ctx, name, engine.ContainerWaitOptions{Condition: container.WaitConditionNextExit})
-	if _, err := api.ContainerStart(ctx, name, engine.ContainerStartOptions{}); err != nil {
-		return "", err
-	}
-	var code int64
-	select {
-	case err := <-wait.Error:
-		return "", err
-	case end := <-wait.Result:
-		code = end.StatusCode
-	}
-	out, complaints, err := containerLog(ctx, api, name, "")
-	if err == nil && code != 0 {
-		err = fmt.Errorf("exit code %d: %s", code, lastLines(complaints))
-	}
-	return out, err
-}
-
 // undoBinfmt removes a registration that this program wrote, or leaves it to
 // another run that uses it.
-func undoBinfmt(ctx context.Context, e entry, nonce string) error {
+func (m *Manager) undoBinfmt(ctx context.Context, e entry, nonce string) error {
 	line, err := binfmt.ParseLine(e.Detail)
 	if err != nil || line.Name != e.ID {
 		return errdefs.New(errdefs.Denied, "registration %s: the state file does not say what it was", e.ID)
 	}
-	return hostLeases.locked(ctx, func() error { return removeLine(line, nonce) })
+	return hostLeases.locked(ctx, func() error { return m.removeLine(line, nonce) })
 }
 
 // removeLine must be called with the leases locked.
-func removeLine(line binfmt.Line, nonce string) error {
-	if err := hostLeases.release(line.Name, nonce); err != nil {
+func (m *Manager) removeLine(line binfmt.Line, nonce string) error {
+	if err := hostLeases.release(line.Name, nonce, m.leaseGone); err != nil {
 		return err
 	}
+	return unregister(line)
+}
+
+func unregister(line binfmt.Line) error {
 	err := binfmt.Registry{}.Remove(line)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -415,42 +255,26 @@ func removeLine(line binfmt.Line, nonce string) error {
 }
 
 // undoMount unmounts binfmt_misc where nobody else needs it.
-func undoMount(ctx context.Context, e entry, nonce string) error {
+func (m *Manager) undoMount(ctx context.Context, e entry, nonce string) error {
 	if e.ID != binfmt.Dir {
 		return errdefs.New(errdefs.Denied, "%s is no mount point of binfmt_misc", e.ID)
 	}
 	return hostLeases.locked(ctx, func() error {
-		if err := hostLeases.release(mountLease, nonce); err != nil {
+		if err := hostLeases.release(mountLease, nonce, m.leaseGone); err != nil {
 			return err
 		}
-		registry := binfmt.Registry{}
-		if !registry.Mounted() {
-			return errGone
-		}
-		err := registry.Unmount()
-		if errors.Is(err, binfmt.ErrOther) {
-			return errNotOurs
-		}
-		return err
+		return unmount()
 	})
 }
 
-// undoBinfmtImage has the image remove what it registered.
-func (m *Manager) undoBinfmtImage(ctx context.Context, e entry, state *State) error {
-	for name := range strings.SplitSeq(e.ID, ",") {
-		if arch, ok := strings.CutPrefix(name, "qemu-"); !ok || strings.ContainsAny(arch, "*?[") {
-			return errdefs.New(errdefs.Denied, "%q is no registration of the binfmt image", e.ID)
-		}
+func unmount() error {
+	registry := binfmt.Registry{}
+	if !registry.Mounted() {
+		return errGone
 	}
-	r := imageRunner{m: m, endpoint: e.Where, image: e.Detail, state: state}
-	after, err := r.run(ctx, "--uninstall", e.ID)
-	if err != nil {
-		return err
+	err := registry.Unmount()
+	if errors.Is(err, binfmt.ErrOther) {
+		return errNotOurs
 	}
-	for name := range strings.SplitSeq(e.ID, ",") {
-		if slices.Contains(after.Emulators, name) {
-			return errdefs.New(errdefs.Environment, "image %s did not remove %s", e.Detail, name)
-		}
-	}
-	return nil
+	return err
 }

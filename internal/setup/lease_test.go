@@ -14,7 +14,9 @@ func TestLeases(t *testing.T) {
 		return l.locked(t.Context(), f)
 	}
 	release := func(nonce string) error {
-		return do(func() error { return l.release("qemu-x", nonce) })
+		return do(func() error {
+			return l.release("qemu-x", nonce, func(k leaseMark) bool { return k.Run == "gone" })
+		})
 	}
 	hold := func(nonce string) {
 		check(t, do(func() error { return l.hold("qemu-x", origin{Nonce: nonce}, "") }))
@@ -35,6 +37,10 @@ func TestLeases(t *testing.T) {
 	if l.held("qemu-x") {
 		t.Error("held by nobody")
 	}
+	// A run that is gone is not waited for.
+	hold("a")
+	check(t, do(func() error { return l.hold("qemu-x", origin{Nonce: "d", Run: "gone"}, "") }))
+	check(t, release("a"))
 	if left, _ := os.ReadDir(run); len(left) > 0 {
 		t.Errorf("left %v", left)
 	}

@@ -320,9 +320,9 @@ func (s *sweep) inLeases(context.Context) error {
 		}
 		s.stray(stray{entry: e, mark: k, remove: func(ctx context.Context) error {
 			if e.Kind == kindMount {
-				return undoMount(ctx, e, k.Nonce)
+				return s.m.undoMount(ctx, e, k.Nonce)
 			}
-			return undoBinfmt(ctx, e, k.Nonce)
+			return s.m.undoBinfmt(ctx, e, k.Nonce)
 		}})
 	}
 	// binfmt_misc can be unmounted only when nothing is registered any more.

@@ -258,15 +258,12 @@ func (m *Manager) prefetch(ctx context.Context, spec Spec) error {
 		return err
 	}
 	defer api.Close()
-	image := spec.BinfmtImage
-	if image == "" {
-		image = DefaultBinfmtImage
-	}
+	image := binfmtImage(spec.BinfmtImage)
 	if _, err := api.ImageInspect(ctx, image); err == nil {
 		return nil
 	}
 	m.stepf("pulling image %s", image)
-	return m.pull(ctx, api, image)
+	return m.pullKept(ctx, api, image)
 }
 
 // bundled are the architectures whose emulators BuildKit's own image brings.

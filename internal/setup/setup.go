@@ -42,8 +42,9 @@ type Spec struct {
 	RootDir    string        // process driver: where images and cache are, and stay; empty goes with the builder
 	// BinfmtImage is for Emulate: the image that registers emulators.
 	BinfmtImage string
-	Use         bool // make it buildx's current builder
-	KeepState   bool // keep images and cache at teardown, for a builder of the same name
+	Emulators   Emulators // for Register
+	Use         bool      // make it buildx's current builder
+	KeepState   bool      // keep images and cache at teardown, for a builder of the same name
 	// Lifetime is after what time the builder, and what is made beside it, counts
 	// as left behind; zero is never.
 	Lifetime time.Duration
@@ -60,6 +61,9 @@ type Host struct {
 	Now     func() time.Time
 	// Transport gets releases of buildkitd; nil is the default one.
 	Transport http.RoundTripper
+	// ImageCache is the directory that keeps the image which registers emulators,
+	// for when it can't be pulled; empty is none.
+	ImageCache string
 }
 
 // ErrNoBuilder is in the tree of Find's error where there is no such builder.

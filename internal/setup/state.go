@@ -71,6 +71,7 @@ const (
 	kindProcess     kind = "process"      // ID is the directory of a buildkitd whose environment has the nonce
 	kindMount       kind = "mount"        // ID is a mount point of binfmt_misc
 	kindBinfmt      kind = "binfmt"       // ID is an entry of the host's binfmt_misc; Detail is the line that registered it
+	kindRemoved     kind = "registration" // ID is an entry of the host's binfmt_misc that was removed; Detail is the line that registers it
 	kindContext     kind = "context"      // ID is a docker context of the directory Where, whose description has the nonce
 	kindCertificate kind = "certificate"  // ID is a file whose first line has the nonce
 	kindBinfmtImage kind = "binfmt-image" // ID is an entry that the image Detail registered through the engine at Where
@@ -78,7 +79,7 @@ const (
 
 var kinds = []kind{
 	kindBuilder, kindCurrent, kindContainer, kindVolume, kindDirectory,
-	kindProcess, kindMount, kindBinfmt, kindBinfmtImage, kindCertificate, kindContext,
+	kindProcess, kindMount, kindBinfmt, kindBinfmtImage, kindRemoved, kindCertificate, kindContext,
 }
 
 var noncePattern = regexp.MustCompile(`^[0-9a-f]{32}$`)
@@ -218,6 +219,18 @@ func (s *State) forget(e entry) error {
 		}
 	}
 	return nil
+}
+
+// forgetFirst drops the oldest entry that is e: newer ones tell more of it.
+func (s *State) forgetFirst(e entry) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := slices.Index(s.doc.Made, e)
+	if i < 0 {
+		return nil
+	}
+	s.doc.Made = slices.Delete(s.doc.Made, i, i+1)
+	return s.save()
 }
 
 // length is the mark for what will be made from now on.

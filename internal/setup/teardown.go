@@ -144,6 +144,8 @@ func (m *Manager) undo(ctx context.Context, s *State, mark int) error {
 // told prints how the undoing of a thing went, and gives back what is a fault.
 func (m *Manager) told(e entry, err error) error {
 	switch {
+	case err == nil && e.Kind == kindRemoved:
+		m.stepf("put back registration %s", e.ID)
 	case err == nil:
 		m.stepf("removed %s %s", e.Kind, e.ID)
 	case only(err, errGone), only(err, errNotOurs), only(err, errInUse):
@@ -183,11 +185,13 @@ func (m *Manager) undoOne(ctx context.Context, e entry, s *State) error {
 	case kindDirectory:
 		return m.removeDir(ctx, e.ID, nonce)
 	case kindBinfmt:
-		return undoBinfmt(ctx, e, nonce)
+		return m.undoBinfmt(ctx, e, nonce)
 	case kindBinfmtImage:
 		return m.undoBinfmtImage(ctx, e, s)
+	case kindRemoved:
+		return m.putBack(ctx, e)
 	case kindMount:
-		return undoMount(ctx, e, nonce)
+		return m.undoMount(ctx, e, nonce)
 	}
 	return errdefs.New(errdefs.BadInput, "unknown kind %q", e.Kind)
 }
