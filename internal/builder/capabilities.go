@@ -56,16 +56,48 @@ func needs(solve Solve) []need {
 			add(need{pb.CapAttestations, input, "attestations", "0.11"})
 		}
 	}
-	for _, attr := range stepLimits {
-		if solve.FrontendAttrs[attr] != "" {
-			add(need{pb.CapExecMetaLinuxResources, "resources", "limits of a step's resources", "0.33"})
+	for _, n := range attrNeeds {
+		if solve.FrontendAttrs[n.attr] != "" {
+			add(n.need)
+		}
+	}
+	if len(solve.Layouts) > 0 {
+		add(need{pb.CapSourceOCILayout, "build-contexts", "contexts of an OCI layout", "0.11"})
+	}
+	for _, e := range solve.Exports {
+		for k := range e.Attrs {
+			if strings.HasPrefix(k, "annotation") {
+				add(need{pb.CapAnnotations, "annotations", "annotations", "0.11"})
+			}
+		}
+	}
+	for _, e := range solve.Entitlements {
+		if strings.HasPrefix(e, "device") {
+			add(need{pb.CapExecMetaCDI, "allow", "devices", "0.20"})
 		}
 	}
 	return list
 }
 
-// stepLimits are the attributes of a step's resources.
-var stepLimits = []string{"memory", "memswap", "cpushares", "cpuperiod", "cpuquota", "cpusetcpus", "cpusetmems"}
+// attrNeeds are attributes of a frontend that an older daemon's leaves out in
+// silence.
+var attrNeeds = []struct {
+	attr string
+	need need
+}{
+	{"shm-size", need{pb.CapExecMountTmpfsSize, "shm-size", "the size of /dev/shm", "0.10"}},
+	{"ulimit", need{pb.CapExecMetaUlimit, "ulimit", "limits of a step's processes", "0.10"}},
+	{"cgroup-parent", need{pb.CapExecMetaCgroupParent, "cgroup-parent", "a step's control group", "0.10"}},
+	{"memory", stepLimit},
+	{"memswap", stepLimit},
+	{"cpushares", stepLimit},
+	{"cpuperiod", stepLimit},
+	{"cpuquota", stepLimit},
+	{"cpusetcpus", stepLimit},
+	{"cpusetmems", stepLimit},
+}
+
+var stepLimit = need{pb.CapExecMetaLinuxResources, "resources", "limits of a step's resources", "0.33"}
 
 func cacheCapability(kind string) (capability apicaps.CapID, since string) {
 	switch kind {
@@ -127,6 +159,10 @@ var frontendFaults = []struct{ text, input, says, hint string }{
 	{
 		"unsupported frontend capability moby.buildkit.frontend.gitquerystring", "context", "this Dockerfile frontend takes no git address with a query",
 		"they came with docker/dockerfile 1.18 and BuildKit 0.24: name a newer one in the Dockerfile's # syntax= line, or write https://host/repo.git#ref:dir",
+	},
+	{
+		"unsupported request frontend.", "call", "this Dockerfile frontend does not know the question",
+		"name a newer one in the Dockerfile's # syntax= line, or ask another builder: hullwright setup makes one",
 	},
 	{
 		"unsupported frontend capability moby.buildkit.frontend.subrequests", "call", "this Dockerfile frontend answers no questions",

@@ -6,11 +6,15 @@ import (
 	"strings"
 
 	"github.com/hullwright/hullwright/internal/errdefs"
+	"github.com/hullwright/hullwright/internal/setup"
 )
 
 // exports are the exporters of a solve. BuildKit answers with the digest of the
 // last one's index; the first repository's is the one that all shall have.
-func exports(req Request, several bool) []Export {
+func exports(req Request, images setup.ImageStore) []Export {
+	if images != "" {
+		return engineExports(req, images)
+	}
 	var list []Export
 	for _, o := range req.Outputs {
 		list = append(list, exportOf(req, o))

@@ -36,6 +36,9 @@ type failure struct {
 // registryWork is what BuildKit says of anything it wanted of a registry.
 var registryWork = words(`failed to (push|do request|resolve source metadata|fetch oauth token|fetch anonymous token|authorize|copy|load cache key)|error writing (manifest|layer|config) blob|pull access|unexpected status from`)
 
+// stepFailed is what BuildKit says of a step, and what it said until 0.9.
+var stepFailed = words(`did not complete successfully|executor failed running`)
+
 // failures are the known ways, the more particular first: the first that
 // matches is told. Each is made to happen in test/journeys/failures.txtar.
 var failures = []failure{
@@ -66,7 +69,7 @@ var failures = []failure{
 	},
 	{
 		name: "not granted", text: words(`granting entitlement \S+ is not allowed by build daemon`), kind: hull.Environment, in: "allow",
-		hint: "make the builder with buildkitd-flags: --allow-insecure-entitlement and the entitlement",
+		hint: "make the builder with buildkitd-flags: --allow-insecure-entitlement and the entitlement; an engine's own has them in its daemon.json: builder.entitlements",
 	},
 	{
 		name: "certificate expired", text: words(`x509: certificate has expired or is not yet valid`), kind: hull.Environment,
@@ -117,16 +120,20 @@ var failures = []failure{
 		hint: "a COPY or ADD names a file that the context does not hold: check its path, .dockerignore, and whether the context is a commit of git, without files made since",
 	},
 	{
-		name: "step: disk full", text: words(`did not complete successfully`), log: words(`no space left on device`), kind: hull.Build,
+		name: "step: disk full", text: stepFailed, log: words(`no space left on device`), kind: hull.Build,
 		hint: "the step had no space left: free some on the builder, for instance with docker buildx prune; where it was /dev/shm, raise shm-size",
 	},
 	{
-		name: "step: not emulated", text: words(`did not complete successfully`), log: words(`exec format error`), kind: hull.Build,
+		name: "step: not emulated", text: stepFailed, log: words(`exec format error`), kind: hull.Build,
 		hint: "the step's program is for a platform that this node does not run: hullwright setup --platforms registers emulators",
 	},
 	{
-		name: "step: emulator", text: words(`did not complete successfully`), log: words(`qemu: uncaught target signal`), kind: hull.Build,
+		name: "step: emulator", text: stepFailed, log: words(`qemu: uncaught target signal`), kind: hull.Build,
 		hint: "the emulator died, not the program by itself: try another version with binfmt-image, cross-compile, or build on a node of that platform",
+	},
+	{
+		name: "no bridge", text: words(`network bridge not found`), kind: hull.Environment, in: "network",
+		hint: "this engine was started without a bridge: network host or none has steps do without",
 	},
 	{
 		name: "step: killed", text: words(`exit code: 137`), kind: hull.Build,

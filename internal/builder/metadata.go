@@ -6,6 +6,12 @@ import (
 	"strings"
 )
 
+// The keys of an exporter's response by which an image is known.
+const (
+	digestKey = "containerimage.digest"
+	configKey = "containerimage.config.digest"
+)
+
 // Metadata says what of a result its metadata holds besides the response.
 type Metadata struct {
 	Builder  string   // name of the builder
@@ -76,7 +82,7 @@ func (r Result) tellWhole(all map[string]any, builder string) {
 	}
 	all["buildx.build.ref"] = r.Parts[0].buildRef(builder)
 	if r.Digest.Hex != "" {
-		all["containerimage.digest"] = r.Digest.String()
+		all[digestKey] = r.Digest.String()
 	}
 	if r.Descriptor != nil {
 		all[descriptorKey] = r.Descriptor
@@ -131,8 +137,8 @@ func (r Result) ImageID() string {
 		}
 		return r.Digest.String()
 	}
-	if id := r.Parts[0].Response["containerimage.config.digest"]; id != "" {
+	if id := r.Parts[0].Response[configKey]; id != "" {
 		return id
 	}
-	return r.Parts[0].Response["containerimage.digest"]
+	return r.Parts[0].Response[digestKey]
 }

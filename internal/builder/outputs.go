@@ -34,7 +34,7 @@ func (in *inputs) openOutputs(ctx context.Context, r *request, solve Solve) erro
 	for _, e := range solve.Exports {
 		entry := client.ExportEntry{Type: e.Type, Attrs: e.Attrs}
 		switch {
-		case e.Type == "image":
+		case e.Type == "image", e.Type == mobyExport:
 		case e.directory():
 			entry.OutputDir = e.Dest
 		default:

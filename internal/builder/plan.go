@@ -118,8 +118,11 @@ func newSolve(req Request, p part, several bool) Solve {
 		Policies:      req.Policies,
 	}
 	if req.Call.Method == "" { // a question leaves nothing behind
-		solve.Exports = exports(req, several)
+		solve.Exports = exports(req, p.node.Images)
 		solve.CacheExports = cacheExports(withInlineCache(req))
+	}
+	if p.node.Images != "" && !req.Pull {
+		solve.FrontendAttrs["image-resolve-mode"] = "local" // what the engine has, it has for builds
 	}
 	if req.Context.Dir != "" {
 		// BuildKit finds the files that a build of the same directory sent

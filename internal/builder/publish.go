@@ -64,6 +64,8 @@ type Moves struct {
 	Rollback bool
 }
 
+func (m Moves) guarded() bool { return m.Guard != registry.GuardNothing }
+
 // Release points the request's tags to digest, in the plan's order, after the
 // index was read back from every repository and held against the platforms that
 // were asked for. It gives a row a tag and one a repository, as far as it came,

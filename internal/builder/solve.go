@@ -215,7 +215,7 @@ func (s *solving) attempt(ctx context.Context, node *client.Client) (watch, erro
 		return seen, err
 	}
 	s.part.Response = response
-	if d := response["containerimage.digest"]; d != "" {
+	if d := response[digestKey]; d != "" {
 		if s.part.Digest, err = v1.NewHash(d); err != nil {
 			return seen, errdefs.New(errdefs.Environment, "the builder gave the digest %q: %w", d, err)
 		}

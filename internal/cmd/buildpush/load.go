@@ -11,17 +11,19 @@ import (
 
 	"github.com/hullwright/hullwright/internal/builder"
 	"github.com/hullwright/hullwright/internal/errdefs"
+	"github.com/hullwright/hullwright/internal/setup"
 )
-
-// imageStore is what an engine's info says of its driver where images are kept
-// as they were built, in an index with all their platforms and attestations.
-const imageStore = "io.containerd.snapshotter.v1"
 
 // settleLoad asks the engine, where it is to load the image, what it can take.
 func (j *job) settleLoad(ctx context.Context) error {
 	load, ok := builder.Loaded(j.request)
 	if !ok {
 		return nil
+	}
+	if load.Attrs["context"] == "" {
+		if own, err := j.onEngine(); own || err != nil {
+			return err // it builds where the image is to be
+		}
 	}
 	api, err := j.manager.Engine(load.Attrs["context"])
 	if err != nil {
@@ -32,11 +34,7 @@ func (j *job) settleLoad(ctx context.Context) error {
 	if err != nil {
 		return noEngine(err)
 	}
-	whole := false
-	for _, s := range info.Info.DriverStatus {
-		whole = whole || s[0] == "driver-type" && s[1] == imageStore
-	}
-	j.request, err = builder.LoadInto(j.request, whole)
+	j.request, err = builder.LoadInto(j.request, setup.StoreOf(info) == setup.ContainerdStore)
 	return err
 }
 

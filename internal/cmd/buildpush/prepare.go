@@ -27,6 +27,9 @@ func (j *job) prepare(ctx context.Context) error {
 			return err
 		}
 		j.builder = found
+		if err := j.fitEngine(ctx); err != nil {
+			return err
+		}
 		if builder.Lists(j.builder.Nodes, j.request.Platforms) {
 			return nil // emulators that are there are proved beside the build
 		}

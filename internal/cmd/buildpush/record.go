@@ -12,6 +12,7 @@ import (
 	"github.com/hullwright/hullwright/internal/ci"
 	"github.com/hullwright/hullwright/internal/errdefs"
 	"github.com/hullwright/hullwright/internal/progress"
+	"github.com/hullwright/hullwright/internal/setup"
 )
 
 // keep keeps what a run leaves besides the image, of a build that failed too:
@@ -39,6 +40,9 @@ func (j *job) openLogs() error {
 	var err error
 	if j.logs, err = progress.NewLogs(path, ci.SanitizeFile); err != nil {
 		return &errdefs.Error{Kind: errdefs.Environment, Input: "logs", Err: err}
+	}
+	if driver := j.spec.Driver; driver == setup.Docker || driver == setup.Remote {
+		return nil // such a daemon is used as it is
 	}
 	if j.spec.DriverOpts == nil {
 		j.spec.DriverOpts = map[string]string{}

@@ -136,8 +136,10 @@ func (j *job) moveTags(ctx context.Context) error {
 		return skip("the image is not pushed")
 	}
 	var err error
+	byEngine := j.tags
 	j.tags, j.pushed, err = builder.Release(ctx, j.registry, j.request, builder.Moves{Guard: j.guard, Rollback: j.options.Rollback},
 		j.result.Digest, func(rows []registry.Written) error { return j.state.Note("tags", rows) })
+	j.tags = withEngineRows(j.tags, byEngine)
 	for _, t := range j.tags {
 		if err != nil || t.Reason != "" {
 			fmt.Fprintln(j.env.Stderr, ci.Clean(endState(t)))

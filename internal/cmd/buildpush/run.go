@@ -23,6 +23,7 @@ var steps = []struct {
 	{"plan", (*job).makePlan},   // say what to do on which node
 	{"build", (*job).build},     // build all platforms, push by digest
 	{"answer", (*job).answer},   // print what the frontend was asked instead
+	{"push", (*job).push},       // have an engine push what its own BuildKit built
 	{"merge", (*job).merge},     // make one index of what several nodes pushed
 	{"align", (*job).align},     // give every repository the same index
 	{"release", (*job).release}, // read the index back, then point the tags to it, moving ones last; ask the nodes how they built
