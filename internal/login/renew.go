@@ -116,7 +116,3 @@ func (k *renewing) renew(ctx context.Context, host string, r Renewal) (*loginEnt
 	}
 	return nil, errdefs.New(errdefs.Environment, "provider %q gave none for %s", oneLine(r.Provider), host)
 }
-
-func (f *loginEntryFresh) authenticator() authn.Authenticator {
-	return authn.FromConfig(authn.AuthConfig{Username: f.Username, Password: f.Password})
-}

@@ -53,33 +53,76 @@ type scopedLogin struct {
 	actions    []string // that are needed; none is any
 }
 
-// scopedDirectory is the directory of the credentials that fit a target's scope
-// best; empty is none. The order is buildx's: one of the repository before one
-// of the registry, then the one of more actions. Several scopes at once, as a
-// mount across repositories asks for, have none, as there.
-func (k *keychain) scopedDirectory(target authn.Resource) string {
+// scoped is a login for a part of a registry, by its scope as ScopeDirectory
+// takes it.
+func scoped(scope string) scopedLogin {
+	repository, actions, _ := strings.Cut(scope, "@")
+	l := scopedLogin{repository: repository}
+	for action := range strings.SplitSeq(actions, ",") {
+		if action = strings.TrimSpace(action); action != "" {
+			l.actions = append(l.actions, action)
+		}
+	}
+	return l
+}
+
+// compare orders logins that fit: the one that fits best comes first. The order
+// is buildx's: one of the repository before one of the registry, then the one of
+// more actions.
+func (l scopedLogin) compare(o scopedLogin) int {
+	return cmp.Or(strings.Compare(o.repository, l.repository), cmp.Compare(len(o.actions), len(l.actions)))
+}
+
+// asked are the actions of the one resource that a target is for; nil where it
+// is for none or several. Several scopes at once, as a mount across repositories
+// asks for, have no login of their own, as in buildx.
+func asked(target authn.Resource) map[string][]string {
 	scoped, ok := target.(scopedResource)
 	if !ok {
-		return ""
+		return nil
 	}
-	asked := parseScopes(scoped.scopes)
-	if len(asked) != 1 {
+	if all := parseScopes(scoped.scopes); len(all) == 1 {
+		return all
+	}
+	return nil
+}
+
+// BestScope is which of scopes, as ScopeDirectory takes them, a target's login
+// is of; -1 is none. An empty scope is of the whole registry, and counts where
+// none other fits.
+func BestScope(target authn.Resource, scopes []string) int {
+	best := -1
+	want := asked(target)
+	for i, scope := range scopes {
+		l := scoped(scope)
+		if scope != "" && (want == nil || !l.fits(want)) {
+			continue
+		}
+		if best < 0 || l.compare(scoped(scopes[best])) < 0 {
+			best = i
+		}
+	}
+	return best
+}
+
+// scopedDirectory is the directory of the credentials that fit a target's scope
+// best; empty is none.
+func (k *keychain) scopedDirectory(target authn.Resource) string {
+	want := asked(target)
+	if want == nil {
 		return ""
 	}
 	base := filepath.Join(BuildxDirectory(k.environ, k.dir), "config")
 	var fit []scopedLogin
 	for _, l := range scopedLogins(base, scopeHost(target.RegistryStr())) {
-		if l.fits(asked) {
+		if l.fits(want) {
 			fit = append(fit, l)
 		}
 	}
 	if len(fit) == 0 {
 		return ""
 	}
-	slices.SortFunc(fit, func(a, b scopedLogin) int {
-		return cmp.Or(strings.Compare(b.repository, a.repository), cmp.Compare(len(b.actions), len(a.actions)))
-	})
-	return fit[0].dir
+	return slices.MinFunc(fit, scopedLogin.compare).dir
 }
 
 // scopedLogins are the directories of a registry below base. What can't be read
@@ -101,12 +144,8 @@ func scopedLogins(base, host string) []scopedLogin {
 		main, actions, _ := strings.Cut(filepath.ToSlash(key), "@")
 		registry, repository, _ := strings.Cut(main, "/")
 		if registry == host {
-			l := scopedLogin{dir: dir, repository: repository}
-			for action := range strings.SplitSeq(actions, ",") {
-				if action = strings.TrimSpace(action); action != "" {
-					l.actions = append(l.actions, action)
-				}
-			}
+			l := scoped(repository + "@" + actions)
+			l.dir = dir
 			found = append(found, l)
 		}
 		return nil

@@ -14,6 +14,8 @@ import (
 
 	"github.com/distribution/reference"
 	"github.com/docker/go-units"
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/moby/moby/api/pkg/authconfig"
 	"github.com/moby/moby/api/types/jsonstream"
@@ -42,7 +44,7 @@ var pulls = pullPolicy{tries: 5, base: 2 * time.Second, after: 30 * time.Second,
 // that nobody waits who is offline. Of two that want the same image at the same
 // time one pulls it for both.
 func (m *Manager) pull(ctx context.Context, api *engine.Client, image string) error {
-	auth, err := m.registryAuth(image)
+	auth, err := m.registryAuth(ctx, image)
 	if err != nil {
 		return err
 	}
@@ -193,27 +195,52 @@ func pullHint(err error) string {
 	return "driver-opts image=... names another image; docker login, if it needs credentials"
 }
 
-func (m *Manager) registryAuth(image string) (string, error) {
-	named, err := reference.ParseNormalizedNamed(image)
+// registryAuth is what an engine is given to pull an image with; empty is nothing.
+func (m *Manager) registryAuth(ctx context.Context, image string) (string, error) {
+	ref, err := name.ParseReference(image)
 	if err != nil {
 		return "", errdefs.BadInputf("driver-opts", 0, "image %q: %w", image, err)
 	}
-	host := reference.Domain(named)
-	if host == "docker.io" {
-		host = "https://index.docker.io/v1/" // the key under which Docker Hub's are kept
-	}
-	file, err := m.dockerConfig()
-	if err != nil {
-		return "", err
-	}
-	auth, err := file.GetAuthConfig(host)
+	auth, err := m.credentials(ctx, ref.Context())
 	if err != nil || auth.Username == "" && auth.IdentityToken == "" && auth.RegistryToken == "" {
 		return "", err
 	}
-	return authconfig.Encode(registry.AuthConfig{
-		Username: auth.Username, Password: auth.Password, Auth: auth.Auth, ServerAddress: auth.ServerAddress,
+	auth.ServerAddress = configKey(ref.Context())
+	return authconfig.Encode(auth)
+}
+
+// configKey is the name under which docker's configuration has a registry.
+func configKey(repo name.Repository) string {
+	if repo.RegistryStr() == name.DefaultRegistry {
+		return authn.DefaultAuthKey
+	}
+	return repo.RegistryStr()
+}
+
+func (m *Manager) credentials(ctx context.Context, repo name.Repository) (registry.AuthConfig, error) {
+	if m.host.Keychain == nil {
+		file, err := m.dockerConfig()
+		if err != nil {
+			return registry.AuthConfig{}, err
+		}
+		auth, err := file.GetAuthConfig(configKey(repo))
+		return registry.AuthConfig{
+			Username: auth.Username, Password: auth.Password, Auth: auth.Auth,
+			IdentityToken: auth.IdentityToken, RegistryToken: auth.RegistryToken,
+		}, err
+	}
+	found, err := authn.Resolve(ctx, m.host.Keychain, repo)
+	if err != nil {
+		return registry.AuthConfig{}, errdefs.New(errdefs.Environment, "credentials of %s: %w", repo.RegistryStr(), err)
+	}
+	auth, err := authn.Authorization(ctx, found)
+	if err != nil {
+		return registry.AuthConfig{}, errdefs.New(errdefs.Environment, "credentials of %s: %w", repo.RegistryStr(), err)
+	}
+	return registry.AuthConfig{
+		Username: auth.Username, Password: auth.Password, Auth: auth.Auth,
 		IdentityToken: auth.IdentityToken, RegistryToken: auth.RegistryToken,
-	})
+	}, nil
 }
 
 // pinned is whether an image is named by its digest, so that the one that is

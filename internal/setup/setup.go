@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/authn"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/session"
@@ -64,6 +65,9 @@ type Host struct {
 	// ImageCache is the directory that keeps the image which registers emulators,
 	// for when it can't be pulled; empty is none.
 	ImageCache string
+	// Keychain has the credentials with which engines pull images; nil is the
+	// docker CLI's configuration.
+	Keychain authn.Keychain
 }
 
 // ErrNoBuilder is in the tree of Find's error where there is no such builder.

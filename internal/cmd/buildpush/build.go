@@ -48,7 +48,7 @@ func (j *job) build(ctx context.Context) error {
 			var err error
 			j.result, err = builder.Build(ctx, j.node, j.plan, builder.Session{
 				Secrets:      j.request.Secrets,
-				Credentials:  buildkitCredentials(j.keychain, j.env.Now),
+				Credentials:  buildkitCredentials(j.memory, j.env.Now),
 				Tokens:       j.registry.Token,
 				CacheSecrets: j.cacheLogin,
 				Progress:     shown,

@@ -13,8 +13,7 @@ import (
 // stranger's Dockerfile could use it for anything.
 func (j *job) distrust(ctx context.Context) error {
 	r := &j.request
-	fork := j.event.Request != nil && j.event.Request.Fork
-	if !fork || j.options.AllowUntrusted {
+	if !j.ofFork() || j.options.AllowUntrusted {
 		return nil
 	}
 	if len(r.Secrets) > 0 && j.buildsHead(ctx) {
@@ -31,6 +30,9 @@ func (j *job) distrust(ctx context.Context) error {
 	r.Push, r.CacheTo = false, nil
 	return j.warn("push", "request %d comes from a fork: it is built, and neither pushed nor its cache exported; allow-untrusted changes that", j.event.Request.Number)
 }
+
+// ofFork is whether the run is of a request whose author may be a stranger.
+func (j *job) ofFork() bool { return j.event.Request != nil && j.event.Request.Fork }
 
 // buildsHead is whether a job that runs with the rights of the repository itself
 // has checked out what the request's author wrote.

@@ -7,12 +7,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/go-containerregistry/pkg/authn"
-
 	"github.com/hullwright/hullwright/internal/builder"
 	"github.com/hullwright/hullwright/internal/ci"
 	"github.com/hullwright/hullwright/internal/cli"
 	"github.com/hullwright/hullwright/internal/errdefs"
+	"github.com/hullwright/hullwright/internal/login"
 	"github.com/hullwright/hullwright/internal/progress"
 	"github.com/hullwright/hullwright/internal/registry"
 	"github.com/hullwright/hullwright/internal/setup"
@@ -39,7 +38,9 @@ type job struct {
 	manager  *setup.Manager
 	state    *setup.State
 	registry *registry.Client
-	keychain authn.Keychain
+	accounts []login.Account // who logs in, for this run alone
+	source   *login.Source
+	memory   *login.Memory // the keychain of all that this run asks
 	guard    registry.Guard
 
 	builder *setup.Builder
@@ -71,6 +72,7 @@ var parts = []func(*job, context.Context) error{
 	(*job).parseSteps,
 	(*job).parseCall,
 	(*job).parsePolicies,
+	(*job).parseLogins,
 	(*job).parseBuilder,
 	(*job).parseRelease,
 	(*job).parseReport,

@@ -72,6 +72,8 @@ type Options struct {
 
 	derive.Switches `group:"how tags are derived, with images"`
 
+	LoginOptions `group:"who logs in"`
+
 	Builder string `group:"the builder" env:"BUILDER" help:"Builder to use; the default is buildx's current one, or else one made for this run."`
 	setup.Options
 

@@ -86,13 +86,13 @@ func checkHost(word string) error {
 
 // openRegistry makes the client of registries.
 func (j *job) openRegistry() {
-	credentials := login.Source{
-		Environ: j.env.Environ, Now: j.env.Now, Hide: j.env.CI.Mask,
+	j.source = &login.Source{
+		Environ: j.env.Environ, Now: j.env.Now, Hide: j.env.CI.Mask, GitHubToken: j.options.token(),
 		HTTP: &http.Client{Transport: registry.Transport(j.env.Environ), Timeout: time.Minute},
 	}
-	j.keychain = credentials.Keychain(registry.Keychain(j.env.Environ, j.env.Dir), j.env.Dir)
+	j.memory = j.source.Memory(j.source.Keychain(registry.Keychain(j.env.Environ, j.env.Dir), j.env.Dir))
 	j.registry = registry.New(
-		registry.WithKeychain(j.keychain),
+		registry.WithKeychain(j.memory),
 		registry.WithTransport(registry.Transport(j.env.Environ)),
 		registry.WithCertificates(registry.DockerCertificates(j.env.Environ)),
 		registry.WithInsecure(j.request.Insecure...),

@@ -18,6 +18,7 @@ var steps = []struct {
 	name string
 	do   func(*job, context.Context) error
 }{
+	{"login", (*job).logIn},     // try the logins that were given
 	{"load", (*job).settleLoad}, // ask the engine what it can take, where it is to load the image
 	{"builder", (*job).prepare}, // find or make a builder, with emulation; ask git about the sources
 	{"plan", (*job).makePlan},   // say what to do on which node
@@ -84,8 +85,8 @@ func (j *job) open() error {
 			return err
 		}
 	}
-	j.manager = j.host(j.env.Stderr)
 	j.openRegistry()
+	j.manager = j.host(j.env.Stderr)
 	return j.openLogs()
 }
 

@@ -14,12 +14,8 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/google/go-containerregistry/pkg/authn"
-	"golang.org/x/sync/errgroup"
-
 	"github.com/hullwright/hullwright/internal/ci"
 	"github.com/hullwright/hullwright/internal/cli"
-	"github.com/hullwright/hullwright/internal/errdefs"
 	"github.com/hullwright/hullwright/internal/input"
 	"github.com/hullwright/hullwright/internal/login"
 	"github.com/hullwright/hullwright/internal/registry"
@@ -28,9 +24,6 @@ import (
 
 // stateKey is the name under which the clean-up step finds the state file.
 const stateKey = "hullwright-login"
-
-// attempts are how many registries are tried at the same time.
-const attempts = 8
 
 // Options are what a person sets.
 type Options struct {
@@ -82,8 +75,6 @@ later steps use it unasked; in a shell, take what the command prints:
 type job struct {
 	env     *cli.Env
 	options Options
-	source  *login.Source
-	client  *registry.Client
 	// found are the credentials of each account.
 	found [][]login.Credentials
 }
@@ -94,26 +85,24 @@ func run(ctx context.Context, env *cli.Env, o Options) error {
 	if err != nil {
 		return err
 	}
-	j.connect()
-	if err := j.prove(ctx, accounts); err != nil {
+	if j.found, err = j.prover().Prove(ctx, accounts); err != nil {
 		return err
 	}
 	return j.keep(ctx, accounts)
 }
 
-// connect makes what speaks to registries and providers.
-func (j *job) connect() {
+// prover is what speaks to registries and providers.
+func (j *job) prover() login.Prover {
 	o, environ := j.options, j.env.Environ
-	transport := registry.Transport(environ)
-	j.client = registry.New(
-		registry.WithTransport(transport),
+	client := registry.New(
+		registry.WithTransport(registry.Transport(environ)),
 		registry.WithCertificates(registry.DockerCertificates(environ)),
 		registry.WithInsecure(o.Insecure...),
 		registry.WithTrustedRealm(o.TrustRealms...),
 		registry.WithRetry(registry.Retry{Tries: 4, Total: time.Minute}),
 		registry.WithRetryLog(func(line string) { fmt.Fprintln(j.env.Stderr, line) }),
 	)
-	j.source = &login.Source{
+	source := &login.Source{
 		Environ:     o.environ(environ),
 		HTTP:        &http.Client{Transport: registry.Transport(environ), Timeout: time.Minute},
 		Now:         j.env.Now,
@@ -121,50 +110,7 @@ func (j *job) connect() {
 		IDToken:     string(o.IDToken),
 		Hide:        j.env.CI.Mask,
 	}
-}
-
-// prove gets the credentials of every account and tries them. All faults are
-// told at once, and nothing is written where there is one.
-func (j *job) prove(ctx context.Context, accounts []login.Account) error {
-	j.found = make([][]login.Credentials, len(accounts))
-	faults := make([]error, len(accounts))
-	var group errgroup.Group
-	group.SetLimit(attempts)
-	for i, a := range accounts {
-		group.Go(func() error {
-			j.found[i], faults[i] = j.proveOne(ctx, a)
-			return nil
-		})
-	}
-	group.Wait() // no function of it fails
-	return errors.Join(faults...)
-}
-
-func (j *job) proveOne(ctx context.Context, a login.Account) ([]login.Credentials, error) {
-	found, err := j.source.Credentials(ctx, a)
-	if err != nil {
-		return nil, wrap(a, err)
-	}
-	for _, c := range found {
-		j.env.CI.Mask(basic(c))
-		asked, err := j.client.Try(ctx, c.Registry, authn.FromConfig(authn.AuthConfig{Username: c.Username, Password: c.Password}))
-		if err != nil {
-			return nil, fmt.Errorf("log in to %s as %s: %w", c.Registry, c.Username, err)
-		}
-		if !asked {
-			j.env.Warnf("%s asks nobody who they are: the login was not tried", c.Registry)
-		}
-	}
-	return found, nil
-}
-
-// wrap names the registry, unless the fault names an input.
-func wrap(a login.Account, err error) error {
-	var told *errdefs.Error
-	if errors.As(err, &told) && told.Input != "" {
-		return err
-	}
-	return fmt.Errorf("credentials of %s: %w", a.Registry, err)
+	return login.Prover{Source: source, Client: client, Warn: func(text string) { j.env.Warnf("%s", text) }}
 }
 
 // keep writes what was found, and has later steps look there.
