@@ -169,12 +169,12 @@ func (p *processNode) command() ([]string, error) {
 		"--oci-worker-net", "host",
 		"--containerd-worker=false", // else it looks for a containerd whose images are not ours
 	}
-	if os.Geteuid() != 0 {
+	if !mayMount() {
 		wrapper, err := p.rootless()
 		faults = append(faults, err)
 		args = append(wrapper, args...)
 	}
-	if os.Geteuid() != 0 || namespaced() {
+	if !mayMount() || namespaced() {
 		args = append(args, "--rootless")
 	}
 	return append(args, p.flags...), errors.Join(faults...)

@@ -272,8 +272,11 @@ var unescape = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\13
 // a root directory that stays it removes the link.
 func (m *Manager) removeRoot(ctx context.Context, dir string) error {
 	root := filepath.Join(dir, rootName)
-	if os.Geteuid() == 0 || isLink(root) || os.RemoveAll(root) == nil {
+	if isLink(root) {
 		return nil
+	}
+	if err := os.RemoveAll(root); err == nil || mayMount() {
+		return err
 	}
 	kit := m.lookPath("rootlesskit")
 	if kit == "" {

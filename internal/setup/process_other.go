@@ -25,6 +25,8 @@ func (m *Manager) removeRoot(ctx context.Context, dir string) error { return nil
 
 func (p *processNode) try(ctx context.Context) error { return errNoProcess }
 
+func mayMount() bool { return true }
+
 func namespaced() bool { return false }
 
 func lockHolder(path string) int { return 0 }

@@ -113,6 +113,8 @@ type circumstances struct {
 	filtered  bool              // by a seccomp filter
 	chained   bool              // no program may gain privileges (no_new_privs)
 	container bool              // by the look of it
+	bounded   bool              // not even setuid programs get CAP_SYS_ADMIN
+	idless    bool              // nor CAP_SETUID and CAP_SETGID
 }
 
 // The settings that decide about user namespaces.
@@ -187,8 +189,15 @@ func (c circumstances) explainMap(refusal error) error {
 	case c.chained:
 		bad.Err = fmt.Errorf("newuidmap, newgidmap: no program may gain privileges here (no_new_privs): %w", refusal)
 		return bad.WithHint("allow it: docker run without --security-opt no-new-privileges, allowPrivilegeEscalation of a pod, NoNewPrivileges of a systemd service")
-	case c.container:
-		return bad.WithHint("the container needs the capabilities SETUID and SETGID, and a range of /etc/subuid that it has itself")
+	case c.idless:
+		bad.Err = fmt.Errorf("newuidmap, newgidmap: they need the capabilities SETUID and SETGID, which this container withholds: %w", refusal)
+		return bad.WithHint("docker run --cap-add SETUID --cap-add SETGID")
+	case c.bounded:
+		// The kernel lets the owner of a namespace map its users, or who has
+		// CAP_SYS_ADMIN; with the setuid bit newuidmap is neither.
+		// https://man7.org/linux/man-pages/man7/user_namespaces.7.html
+		bad.Err = fmt.Errorf("newuidmap, newgidmap: with a setuid bit they need CAP_SYS_ADMIN, which this container withholds: %w", refusal)
+		return bad.WithHint("in the image, instead of the setuid bits: chmod u-s /usr/bin/new?idmap, setcap cap_setuid=ep /usr/bin/newuidmap, setcap cap_setgid=ep /usr/bin/newgidmap")
 	}
 	return bad.WithHint("look at the ranges in /etc/subuid and /etc/subgid, and install uidmap again")
 }

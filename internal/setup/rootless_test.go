@@ -71,6 +71,8 @@ func TestExplainKit(t *testing.T) {
 		"no child":      {circumstances{sysctl: map[string]string{apparmorChains: "1"}}, "[rootlesskit:parent] error: failed to start the child: fork/exec /proc/self/exe: permission denied\n", "user namespaces: AppArmor takes their rights away", ""},
 		"no map":        {circumstances{}, "time=x level=warning msg=y\n[rootlesskit:parent] error: failed to setup UID/GID map: newuidmap 12 [0 1000 1] failed: newuidmap: write to uid_map failed: Operation not permitted\n: exit status 1\n", "newuidmap, newgidmap: rootlesskit: failed to setup UID/GID map", "user namespaces"},
 		"no privileges": {circumstances{chained: true}, "[rootlesskit:parent] error: failed to setup UID/GID map: newuidmap 12 failed", "no program may gain privileges", ""},
+		"a setuid bit":  {circumstances{bounded: true}, "[rootlesskit:parent] error: failed to setup UID/GID map: newuidmap 12 failed", "with a setuid bit they need CAP_SYS_ADMIN", ""},
+		"no users":      {circumstances{bounded: true, idless: true}, "[rootlesskit:parent] error: failed to setup UID/GID map: newuidmap 12 failed", "they need the capabilities SETUID and SETGID", ""},
 		"something":     {circumstances{}, "[rootlesskit:child ] error: executing [[ip link]]: no such file\n", "rootlesskit: executing [[ip link]]: no such file", "newuidmap"},
 		"nothing":       {circumstances{}, "", "rootlesskit: exit status 1", ""},
 	} {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -27,12 +28,25 @@ func namespaced() bool {
 	return err == nil && strings.Join(strings.Fields(string(raw)), " ") != "0 0 4294967295"
 }
 
+// mayMount is whether we are a root that makes mounts. The root of an
+// unprivileged container makes them as an ordinary user does: in a namespace.
+func mayMount() bool {
+	raw, err := os.ReadFile("/proc/self/status")
+	return err == nil && hasCapability(statusField(raw, "CapEff:"), unix.CAP_SYS_ADMIN)
+}
+
+// hasCapability reads a set of capabilities as /proc shows it, in hexadecimal.
+func hasCapability(set string, capability int) bool {
+	bits, err := strconv.ParseUint(set, 16, 64)
+	return err == nil && bits&(1<<capability) != 0
+}
+
 // try does what the daemon will do first, with a program that ends at once in
 // its place, and explains what the kernel refuses.
 func (p *processNode) try(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, tryLimit)
 	defer cancel()
-	if os.Geteuid() == 0 {
+	if mayMount() {
 		return p.tryMounts(ctx)
 	}
 	return p.tryNamespace(ctx)
@@ -139,6 +153,9 @@ func procRefused(out []byte) string {
 // checkMappers tells where newuidmap and newgidmap have not the rights without
 // which they can do nothing.
 func (p *processNode) checkMappers(c circumstances) []error {
+	if os.Geteuid() == 0 {
+		return nil // they need no further rights
+	}
 	var faults []error
 	for _, program := range []string{"newuidmap", "newgidmap"} {
 		path := p.lookPath(program)
@@ -181,6 +198,9 @@ func observe() circumstances {
 	if raw, err := os.ReadFile("/proc/self/status"); err == nil {
 		c.filtered = statusField(raw, "Seccomp:") == "2" // SECCOMP_MODE_FILTER
 		c.chained = statusField(raw, "NoNewPrivs:") == "1"
+		bounds := statusField(raw, "CapBnd:")
+		c.bounded = !hasCapability(bounds, unix.CAP_SYS_ADMIN)
+		c.idless = !hasCapability(bounds, unix.CAP_SETUID) || !hasCapability(bounds, unix.CAP_SETGID)
 	}
 	if raw, err := os.ReadFile("/proc/self/mountinfo"); err == nil {
 		c.container = inContainerByMounts(string(raw))
