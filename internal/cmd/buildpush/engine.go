@@ -149,7 +149,7 @@ func withEngineRows(rows, pushed []registry.Written) []registry.Written {
 // engineLogin are a repository's credentials as an engine takes them, which are
 // those that our own requests use.
 func (j *job) engineLogin(ctx context.Context, repo name.Repository) (string, error) {
-	login, err := credentialsOf(ctx, j.keychain, repo.RegistryStr(), []string{repo.Scope("push,pull")})
+	login, err := credentialsOf(ctx, j.memory, repo.RegistryStr(), []string{repo.Scope("push,pull")})
 	if err != nil {
 		return "", err
 	}
