@@ -31,13 +31,13 @@ const stateKey = "hullwright-state"
 type Options struct {
 	Name      string      `env:"NAME" help:"Name of the builder. One that is there is used as it is; the default is a new name."`
 	Use       bool        `env:"USE" envDefault:"true" help:"Make it the current builder of docker buildx."`
-	Platforms input.Words `env:"PLATFORMS" help:"Platforms to build for. Those that the builder does not run are emulated, and each is proved by running a program in a build."`
-	Image     string      `env:"IMAGE" envDefault:"docker.io/tonistiigi/binfmt:qemu-v10.2.3-68" help:"Image that registers emulators on a machine that has none of its own."`
+	Platforms input.Words `env:"PLATFORMS" help:"Platforms to build for. Those that the builder does not run are emulated, and each is proved by running a program in a build. all is every platform that this machine or the image has an emulator for."`
 	KeepState bool        `env:"KEEP-STATE" envDefault:"false" help:"Keep the builder's cache at clean-up, for a builder of the same name: the volume of driver docker-container, or of driver process a directory in the user's cache directory."`
 	Cleanup   bool        `env:"CLEANUP" envDefault:"true" help:"On GitHub, undo everything at the end of the job."`
 	State     string      `env:"STATE" placeholder:"FILE" help:"File that will say what was made, for teardown. The default is in a new directory of the job's temporary one."`
 	setup.BuilderOptions
 	setup.UpkeepOptions
+	EmulatorOptions
 	Replaced
 	cli.Common
 }
@@ -53,12 +53,15 @@ one of that name that is there, or a new one, in a container of an engine or,
 where no engine answers, as a process. What it makes it writes to a state file
 first; hullwright teardown undoes exactly that.
 
+With driver none there are emulators and no builder, as for docker run.
+
   hullwright setup --name ci --platforms linux/amd64,linux/arm64
-  hullwright teardown --name ci`,
+  hullwright teardown --name ci
+  hullwright setup --driver none --platforms linux/arm64`,
 		Outputs: []cli.Output{
 			{Name: "name", Help: "Name of the builder."},
 			{Name: "driver", Help: "Driver of the builder."},
-			{Name: "platforms", Help: "Platforms of all nodes, comma-separated."},
+			{Name: "platforms", Help: "Platforms of all nodes, comma-separated; without a builder those that were registered."},
 			{Name: "nodes", Help: "Nodes as JSON: name, endpoint, driver-opts, status, buildkitd-flags, buildkit, platforms."},
 			{Name: "endpoint", Help: "Endpoint of the first node."},
 			{Name: "status", Help: "Status of the first node."},
@@ -80,14 +83,21 @@ func run(ctx context.Context, env *cli.Env, o Options) error {
 	}
 	fresh := state.Empty()
 	host := setup.Host{Environ: env.Environ, Stderr: env.Stderr, Dir: env.Dir, Now: env.Now}
+	if o.CacheImage {
+		host.ImageCache = setup.ImageCacheDir(env.Environ)
+	}
 	m := setup.New(host)
 	if o.Sweeps(env.CI.Name(), env.Environ) {
 		m.Sweep(ctx)
 		login.Sweep(ctx, host)
 	}
-	b, err := prepare(ctx, m, spec, platforms, state)
-	if err == nil {
-		err = errors.Join(outputs(env, b, state), b.Close())
+	b, runs, err := prepare(ctx, m, spec, platforms, state)
+	switch {
+	case err != nil:
+	case b == nil:
+		err = write(env, "", setup.None, runs, nil)
+	default:
+		err = errors.Join(outputs(env, b), b.Close())
 	}
 	if err == nil {
 		err = handOver(env, spec, state)
@@ -105,10 +115,11 @@ func run(ctx context.Context, env *cli.Env, o Options) error {
 
 // spec parses everything, and gives every fault at once.
 func (o Options) spec(env *cli.Env) (setup.Spec, []v1.Platform, error) {
-	platforms, err := setup.ParsePlatforms(o.Platforms)
+	emulators, platforms, err := o.emulators()
 	faults := []error{err}
 	spec, err := o.BuilderOptions.Spec(env.Dir, env.Environ)
 	faults = append(faults, err)
+	spec.Emulators = emulators
 	spec.Name, spec.Use, spec.KeepState, spec.BinfmtImage = o.Name, o.Use, o.KeepState, o.Image
 	spec.Lifetime, err = o.ParseLifetime(env.CI.Name(), env.Environ, o.KeepState)
 	faults = append(faults, err)
@@ -149,16 +160,31 @@ func openState(env *cli.Env, o Options) (*setup.State, error) {
 	return state, env.Output("state", path)
 }
 
-func prepare(ctx context.Context, m *setup.Manager, spec setup.Spec, platforms []v1.Platform, state *setup.State) (*setup.Builder, error) {
+// prepare gives the builder, or, where none is wanted, what runs on the machine.
+func prepare(ctx context.Context, m *setup.Manager, spec setup.Spec, platforms []v1.Platform, state *setup.State) (*setup.Builder, []v1.Platform, error) {
+	if spec.Emulators.Wanted() {
+		rows, err := m.Register(ctx, spec, state)
+		if err != nil {
+			return nil, nil, err
+		}
+		if spec.Emulators.All || spec.Driver == setup.None {
+			for _, r := range rows {
+				platforms = append(platforms, r.Platform)
+			}
+		}
+	}
+	if spec.Driver == setup.None {
+		return nil, platforms, nil
+	}
 	defer m.Prefetch(ctx, spec, platforms)()
 	b, err := m.Ensure(ctx, spec, state)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if _, err := m.Emulate(ctx, b, platforms, spec.BinfmtImage, state); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return b, nil
+	return b, nil, nil
 }
 
 // node is a node as docker/setup-buildx-action shows it.
@@ -175,38 +201,53 @@ type node struct {
 // running is the status of every node that Ensure gives.
 const running = "running"
 
-func outputs(env *cli.Env, b *setup.Builder, state *setup.State) error {
+func outputs(env *cli.Env, b *setup.Builder) error {
 	var nodes []node
-	var all []string
+	var all []v1.Platform
 	for _, n := range b.Nodes {
-		platforms := make([]string, len(n.Platforms))
-		for i, p := range n.Platforms {
-			platforms[i] = p.String()
-			if !slices.Contains(all, platforms[i]) {
-				all = append(all, platforms[i])
-			}
-		}
+		all = append(all, n.Platforms...)
 		shown := node{
 			Name: n.Name, Endpoint: n.Endpoint, Status: running,
-			Flags: strings.Join(n.Flags, " "), Version: n.Version, Platforms: strings.Join(platforms, ","),
+			Flags: strings.Join(n.Flags, " "), Version: n.Version, Platforms: list(n.Platforms),
 		}
 		for _, key := range slices.Sorted(maps.Keys(n.DriverOpts)) {
 			shown.DriverOpts = append(shown.DriverOpts, key+"="+setup.ShownOpt(key, n.DriverOpts[key]))
 		}
 		nodes = append(nodes, shown)
 	}
+	return write(env, b.Name, b.Driver, all, nodes)
+}
+
+// list is platforms as people write them, each once.
+func list(platforms []v1.Platform) string {
+	var names []string
+	for _, p := range platforms {
+		if name := p.String(); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, ",")
+}
+
+func write(env *cli.Env, name, driver string, platforms []v1.Platform, nodes []node) error {
+	var first node
+	if len(nodes) > 0 {
+		first = nodes[0]
+	} else {
+		nodes = []node{} // [], not null
+	}
 	raw, err := json.Marshal(nodes)
 	if err != nil {
 		return err
 	}
 	for _, o := range [][2]string{
-		{"name", b.Name},
-		{"driver", b.Driver},
-		{"platforms", strings.Join(all, ",")},
+		{"name", name},
+		{"driver", driver},
+		{"platforms", list(platforms)},
 		{"nodes", string(raw)},
-		{"endpoint", nodes[0].Endpoint},
-		{"status", nodes[0].Status},
-		{"flags", nodes[0].Flags},
+		{"endpoint", first.Endpoint},
+		{"status", first.Status},
+		{"flags", first.Flags},
 	} {
 		if err := env.Output(o[0], o[1]); err != nil {
 			return fmt.Errorf("output %s: %w", o[0], err)
