@@ -410,6 +410,10 @@ func TestRealProcessKilled(t *testing.T) {
 	check(t, err)
 	signalAll(leaders(found), state.nonce(), syscall.SIGKILL)
 	<-ended
+	noted := notes(t, home)
+	if len(noted) == 0 {
+		t.Error("runc has noted nothing of the step")
+	}
 
 	start := time.Now()
 	check(t, m.Teardown(ctx, state.Path()))
@@ -417,6 +421,9 @@ func TestRealProcessKilled(t *testing.T) {
 		t.Errorf("teardown took %s", took)
 	}
 	missing(t, home)
+	for _, path := range noted {
+		missing(t, path)
+	}
 	if orphans, err := findProcesses(func(pid int) bool {
 		mounts, err := os.ReadFile(fmt.Sprintf("/proc/%d/mountinfo", pid))
 		return err == nil && strings.Contains(string(mounts), home)
