@@ -33,7 +33,7 @@ func (m *Manager) configure(ctx context.Context, spec Spec, driver, endpoint str
 			return spec, errdefs.New(errdefs.Environment, "builder store: %w", err)
 		}
 	}
-	settings, err := m.measure(ctx, spec.Settings, driver, endpoint)
+	settings, err := m.measure(ctx, spec, driver, endpoint)
 	if err != nil {
 		return spec, err
 	}
@@ -279,12 +279,13 @@ func spelledOpt(opts map[string]string, key string) string {
 
 // measure puts sizes in the place of the wish that they be taken from the disk.
 // A limit that is given beside it counts more.
-func (m *Manager) measure(ctx context.Context, settings []Setting, driver, endpoint string) ([]Setting, error) {
+func (m *Manager) measure(ctx context.Context, spec Spec, driver, endpoint string) ([]Setting, error) {
+	settings := spec.Settings
 	at := slices.IndexFunc(settings, func(s Setting) bool { return s.at == fromDisk })
 	if at < 0 {
 		return settings, nil
 	}
-	free, err := m.freeSpace(ctx, driver, endpoint)
+	free, err := m.freeSpace(ctx, spec, driver, endpoint)
 	if err != nil {
 		return nil, err
 	}
@@ -303,13 +304,14 @@ func (m *Manager) measure(ctx context.Context, settings []Setting, driver, endpo
 }
 
 // freeSpace is what is free where the builder's cache will be, in bytes.
-func (m *Manager) freeSpace(ctx context.Context, driver, endpoint string) (int64, error) {
-	dir := m.tmp()
+func (m *Manager) freeSpace(ctx context.Context, spec Spec, driver, endpoint string) (int64, error) {
+	place := func() (string, error) { return m.rootPlace(spec) }
 	if driver == DockerContainer {
-		var err error
-		if dir, err = m.engineDir(ctx, endpoint); err != nil {
-			return 0, err
-		}
+		place = func() (string, error) { return m.engineDir(ctx, endpoint) }
+	}
+	dir, err := place()
+	if err != nil {
+		return 0, err
 	}
 	found, err := disk.GetDiskStat(dir)
 	if err != nil {

@@ -29,6 +29,19 @@ func (m *Manager) keptRoot(spec Spec) (string, error) {
 	return filepath.Join(m.cacheDir("builders"), spec.Name), nil
 }
 
+// rootPlace is a directory on the disk where a process builder's root directory
+// will be.
+func (m *Manager) rootPlace(spec Spec) (string, error) {
+	dir, err := m.keptRoot(spec)
+	if dir == "" || err != nil {
+		return m.tmp(), err
+	}
+	for !exists(dir) && dir != filepath.Dir(dir) {
+		dir = filepath.Dir(dir)
+	}
+	return dir, nil
+}
+
 // cacheDir is a directory of ours below the user's cache directory.
 func (m *Manager) cacheDir(name string) string {
 	base := m.host.Environ["XDG_CACHE_HOME"]
