@@ -320,23 +320,32 @@ func (m *Manager) IsEngine(name string) (bool, error) {
 	return ok, err
 }
 
-// boot brings up every node of a builder and asks each what it can do.
+// boot brings up every node of a builder and asks each what it can do. Of a
+// builder that was there some may be lost; one that is made is made whole.
 func (m *Manager) boot(ctx context.Context, g *group, state *State, keep bool) (*Builder, error) {
-	b := &Builder{Name: g.Name, Driver: g.driver(), Nodes: make([]Node, len(g.Nodes))}
-	eg, ctx := errgroup.WithContext(ctx)
+	b := &Builder{Name: g.Name, Driver: g.driver()}
+	nodes, faults := make([]Node, len(g.Nodes)), make([]error, len(g.Nodes))
+	eg, limited := errgroup.WithContext(ctx)
 	eg.SetLimit(8)
 	for i, n := range g.Nodes {
 		eg.Go(func() error {
 			own, driver := g.own(n)
 			conn, err := m.connector(g, own, driver, keep)
-			if err != nil {
-				return err
+			if err == nil {
+				nodes[i], err = m.bootNode(limited, g.Name, own, conn, state)
 			}
-			b.Nodes[i], err = m.bootNode(ctx, g.Name, own, conn, state)
-			return err
+			faults[i] = err
+			if state != nil {
+				return err // the others need not be waited for
+			}
+			return nil
 		})
 	}
-	if err := eg.Wait(); err != nil {
+	err := eg.Wait()
+	if err == nil {
+		err = errors.Join(ctx.Err(), b.keepReached(g, nodes, faults))
+	}
+	if err != nil {
 		return nil, fmt.Errorf("boot builder %s: %w", g.Name, err)
 	}
 	return b, nil

@@ -34,8 +34,12 @@ const DefaultBinfmtImage = "docker.io/tonistiigi/binfmt:qemu-v10.2.3-68"
 // A platform that can't be emulated is an errdefs.Environment, joined with the
 // others; its row has no emulator. A builder is not restarted for a new
 // registration: buildkitd lists it late (it keeps the list for up to an hour)
-// but runs it at once.
+// but runs it at once. Of nodes that are lost it warns; where a platform has
+// nowhere else to go it is an error, with why they are lost.
 func (m *Manager) Emulate(ctx context.Context, b *Builder, want []v1.Platform, image string, state *State) ([]Emulation, error) {
+	if err := m.spare(b, want); err != nil {
+		return nil, err
+	}
 	rows, todo := m.todo(b, want)
 	for _, r := range rows {
 		if r.Err != nil {

@@ -106,6 +106,9 @@ type Builder struct {
 	Name   string
 	Driver string
 	Nodes  []Node
+	// Lost are nodes of a builder that was there which could not be reached. They
+	// are not among Nodes; what needs one of them [Manager.Emulate] refuses.
+	Lost []Lost
 	// Made is whether this run made it; false is a builder that was there.
 	Made bool
 }

@@ -30,7 +30,7 @@ func (j *job) prepare(ctx context.Context) error {
 		if err := j.fitEngine(ctx); err != nil {
 			return err
 		}
-		if builder.Lists(j.builder.Nodes, j.request.Platforms) {
+		if len(found.Lost) == 0 && builder.Lists(j.builder.Nodes, j.request.Platforms) {
 			return nil // emulators that are there are proved beside the build
 		}
 		return j.emulate(ctx, j.manager)

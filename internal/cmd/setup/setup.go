@@ -198,8 +198,12 @@ type node struct {
 	Platforms  string   `json:"platforms"`
 }
 
-// running is the status of every node that Ensure gives.
-const running = "running"
+// The status of nodes: running of those that Ensure gives, lost of those that it
+// could not reach. The words are buildx's.
+const (
+	running = "running"
+	lost    = "error"
+)
 
 func outputs(env *cli.Env, b *setup.Builder) error {
 	var nodes []node
@@ -214,6 +218,9 @@ func outputs(env *cli.Env, b *setup.Builder) error {
 			shown.DriverOpts = append(shown.DriverOpts, key+"="+setup.ShownOpt(key, n.DriverOpts[key]))
 		}
 		nodes = append(nodes, shown)
+	}
+	for _, l := range b.Lost {
+		nodes = append(nodes, node{Name: l.Name, Endpoint: l.Endpoint, Status: lost})
 	}
 	return write(env, b.Name, b.Driver, all, nodes)
 }
