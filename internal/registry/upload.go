@@ -112,6 +112,11 @@ func (s *session) startUpload(ctx context.Context, digest v1.Hash, source *sessi
 	if resp.StatusCode == http.StatusCreated {
 		return nil, nil
 	}
+	return s.uploadLocation(resp)
+}
+
+// uploadLocation is where an upload goes on that a registry has begun.
+func (s *session) uploadLocation(resp *http.Response) (*url.URL, error) {
 	if resp.Header.Get("Location") == "" {
 		return nil, wrongf("registry %s answers the start of an upload without a Location", s.repo.RegistryStr())
 	}
