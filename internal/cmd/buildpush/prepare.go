@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/hullwright/hullwright/internal/builder"
+	"github.com/hullwright/hullwright/internal/registry"
 	"github.com/hullwright/hullwright/internal/setup"
 )
 
@@ -46,7 +47,7 @@ func (j *job) emulate(ctx context.Context, m *setup.Manager) error {
 
 // host is a manager of this machine's builders that says what it does on w.
 func (j *job) host(w io.Writer) *setup.Manager {
-	return setup.New(setup.Host{Environ: j.env.Environ, Stderr: w, Dir: j.env.Dir, Now: j.env.Now, Keychain: j.memory})
+	return setup.New(setup.Host{Environ: j.env.Environ, Stderr: w, Dir: j.env.Dir, Now: j.env.Now, Keychain: j.memory, Transport: registry.Transport(j.env.Environ)})
 }
 
 // find is the builder that is there; nil where one is to be made.

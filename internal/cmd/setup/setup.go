@@ -21,6 +21,7 @@ import (
 	"github.com/hullwright/hullwright/internal/cli"
 	"github.com/hullwright/hullwright/internal/input"
 	"github.com/hullwright/hullwright/internal/login"
+	"github.com/hullwright/hullwright/internal/registry"
 	"github.com/hullwright/hullwright/internal/setup"
 )
 
@@ -82,7 +83,7 @@ func run(ctx context.Context, env *cli.Env, o Options) error {
 		return err
 	}
 	fresh := state.Empty()
-	host := setup.Host{Environ: env.Environ, Stderr: env.Stderr, Dir: env.Dir, Now: env.Now}
+	host := setup.Host{Environ: env.Environ, Stderr: env.Stderr, Dir: env.Dir, Now: env.Now, Transport: registry.Transport(env.Environ)}
 	if o.CacheImage {
 		host.ImageCache = setup.ImageCacheDir(env.Environ)
 	}
