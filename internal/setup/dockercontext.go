@@ -25,11 +25,11 @@ func (m *Manager) keepContext(g *group, state *State) error {
 	if err != nil || ep.TLSData == nil {
 		return err
 	}
-	name := "hullwright-" + g.Name + "-" + state.nonce()[:8]
+	name := contextFor(g.Name, state.nonce())
 	if !g.rename(host, name) {
 		return nil
 	}
-	if err := state.record(entry{Kind: kindContext, ID: name, Where: m.dockerDir()}); err != nil {
+	if err := state.record(entry{Kind: kindContext, ID: name, Where: m.dockerDir(), Builder: g.Name}); err != nil {
 		return err
 	}
 	m.stepf("making docker context %s of %s", name, host)
@@ -66,6 +66,11 @@ func (g *group) rename(from, to string) bool {
 		g.Nodes[i] = own
 	}
 	return done
+}
+
+// contextFor is the name of the context that is made for a builder.
+func contextFor(builder, nonce string) string {
+	return "hullwright-" + builder + "-" + nonce[:min(8, len(nonce))]
 }
 
 // describe is what a context of ours says of itself. It tells whose it is.

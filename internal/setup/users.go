@@ -125,6 +125,9 @@ func (m *Manager) leave(ctx context.Context, e entry, s *State) error {
 // parts are what a builder of ours in a store is made of, oldest first.
 func (g *group) parts(store string) []entry {
 	parts := []entry{{Kind: kindCurrent, ID: g.Name, Detail: g.Made.Before}}
+	if name := contextFor(g.Name, g.Made.Nonce); slices.ContainsFunc(g.Nodes, func(n groupNode) bool { own, _ := g.own(n); return own.Endpoint == name }) {
+		parts = append(parts, entry{Kind: kindContext, ID: name}) // before the containers, which it leads to
+	}
 	for _, n := range g.Nodes {
 		switch own, driver := g.own(n); driver {
 		case Process:
@@ -189,6 +192,11 @@ func (m *Manager) undoPart(ctx context.Context, st *store, e entry, nonce string
 		return removeCertificate(e.ID, nonce)
 	case kindDirectory:
 		return m.removeDir(ctx, e.ID, nonce)
+	case kindContext:
+		if e.Where == "" {
+			e.Where = m.dockerDir()
+		}
+		return removeContext(e.Where, e.ID, nonce)
 	}
 	return errdefs.New(errdefs.BadInput, "a %s is no part of a builder", e.Kind)
 }
