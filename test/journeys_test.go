@@ -99,6 +99,7 @@ func TestJourneys(t *testing.T) {
 			"alive":         alive,
 			"nothing-left":  nothingLeft,
 			"authority":     authority,
+			"far-engine":    farEngine,
 			"internet":      startInternet,
 		},
 	})

@@ -242,7 +242,11 @@ func itoa(n int) string { return strconv.Itoa(n) }
 // environOf is a script's environment, for commands that run beside it.
 func environOf(ts *testscript.TestScript) []string {
 	var environ []string
-	for _, key := range append([]string{"PATH", "HOME", "BUILDX_CONFIG", "TMPDIR", "WORK", "ROOT", "REGISTRY", "RUN", "HULLWRIGHT_BINARY", "HULLWRIGHT_DRIVER"}, passed...) {
+	for _, key := range slices.Concat(passed, []string{
+		"PATH", "HOME", "BUILDX_CONFIG", "TMPDIR", "WORK", "ROOT", "REGISTRY", "RUN", "HULLWRIGHT_BINARY", "HULLWRIGHT_DRIVER",
+		"HULLWRIGHT_PASSWORD", "HULLWRIGHT_REGISTRY_AUTH", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH",
+		"BUILDER_NODE_0_AUTH_TLS_CACERT", "BUILDER_NODE_0_AUTH_TLS_CERT", "BUILDER_NODE_0_AUTH_TLS_KEY",
+	}) {
 		if v := ts.Getenv(key); v != "" {
 			environ = append(environ, key+"="+v)
 		}
