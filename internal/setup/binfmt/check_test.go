@@ -114,6 +114,23 @@ var handlers = map[string][2]int{
 	"ppc64": {32, 8}, "s390x": {32, 8}, "mips64le": {24, 8}, "mips64": {24, 8}, "loong64": {24, 8},
 }
 
+// withHandler is the check with another handler: 0 is the default, which kills,
+// and 1 ignores the signal.
+func withHandler(t *testing.T, arch string, handler byte) []byte {
+	t.Helper()
+	file, ok := Check(arch)
+	if !ok {
+		t.Fatal("no check")
+	}
+	at, size := len(file)-handlers[arch][0], handlers[arch][1]
+	clear(file[at : at+size])
+	if programs[arch].order == binary.BigEndian {
+		at += size - 1
+	}
+	file[at] = handler
+	return file
+}
+
 // TestCheckSignal has checks whose signal is ignored, and whose signal kills.
 func TestCheckSignal(t *testing.T) {
 	for _, arch := range slices.Sorted(maps.Keys(programs)) {
@@ -123,15 +140,7 @@ func TestCheckSignal(t *testing.T) {
 			continue
 		}
 		for handler, want := range map[byte]int{1: 24, 0: -1} {
-			file, _ := Check(arch)
-			at, size := len(file)-handlers[arch][0], handlers[arch][1]
-			clear(file[at : at+size])
-			if programs[arch].order == binary.BigEndian {
-				file[at+size-1] = handler
-			} else {
-				file[at] = handler
-			}
-			argv := []string{emulator, write(t, file), "d"}
+			argv := []string{emulator, write(t, withHandler(t, arch, handler)), "d"}
 			if arch == runtime.GOARCH {
 				argv = argv[1:]
 			}
