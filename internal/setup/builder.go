@@ -395,6 +395,9 @@ func (m *Manager) bootNode(ctx context.Context, builder string, n groupNode, con
 		}
 		return Node{}, err
 	}
+	if isEngine && node.Version == "" {
+		node.Version = own.buildkit()
+	}
 	return node, nil
 }
 

@@ -51,6 +51,7 @@ type engineNode struct {
 	api      *engine.Client
 	endpoint string
 	images   ImageStore
+	version  string // the engine's
 }
 
 // up asks the engine whether it is there and what it is. There is nothing to start.
@@ -65,8 +66,29 @@ func (e *engineNode) up(ctx context.Context, _ *State) error {
 	if info.Info.OSType != "linux" {
 		return errdefs.New(errdefs.Environment, "engine %s: it is for %s, and has no BuildKit", e.endpoint, info.Info.OSType)
 	}
-	e.images = StoreOf(info)
+	e.images, e.version = StoreOf(info), info.Info.ServerVersion
 	return nil
+}
+
+// engineBuildKits are the BuildKits of engines whose own do not tell, by the
+// beginning of the engine's version; the words are buildx's (driver/docker/version.go).
+var engineBuildKits = []struct{ engine, buildkit string }{
+	{"18.09.", "v0.4+unknown"},
+	{"19.03.", "v0.6+unknown"},
+	{"20.10.", "v0.8+unknown"},
+	{"22.06.", "v0.10+unknown"},
+	{"23.0.", "v0.10+unknown"},
+}
+
+// buildkit is the version of the engine's BuildKit, where it is known by the
+// engine's, else empty.
+func (e *engineNode) buildkit() string {
+	for _, known := range engineBuildKits {
+		if strings.HasPrefix(e.version, known.engine) {
+			return known.buildkit
+		}
+	}
+	return ""
 }
 
 // dial is as buildx's driver docker connects (driver/docker/driver.go).
@@ -207,8 +229,7 @@ func (m *Manager) refuseForEngine(spec Spec) error {
 	return errors.Join(append(faults, refuseSettings(spec.Settings, Docker))...)
 }
 
-// useEngine makes the engine's own builder the current one, as docker buildx use
-// does of it, with a mark that tells it from one that nobody chose.
+// useEngine makes the engine's own builder the current one, of buildx too.
 func (m *Manager) useEngine(ctx context.Context, name string, state *State) error {
 	s := m.store()
 	key, err := m.currentEndpoint()
@@ -223,6 +244,6 @@ func (m *Manager) useEngine(ctx context.Context, name string, state *State) erro
 		if err := state.record(entry{Kind: kindCurrent, ID: name, Where: s.dir, Detail: string(before)}); err != nil {
 			return err
 		}
-		return s.choose(current{Key: key, Engine: name})
+		return s.useEngine(key, name)
 	})
 }

@@ -1,7 +1,6 @@
 package setup
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -78,13 +77,12 @@ type current struct {
 	Key    string
 	Name   string // empty is the engine's own builder, for buildx
 	Global bool
-	// Engine is ours: the name of the engine's own builder, where that was asked
-	// for. buildx drops it when it rewrites the file.
-	Engine string `json:"Hullwright,omitempty"`
 }
 
-// chosen is the builder's name.
-func (c current) chosen() string { return cmp.Or(c.Name, c.Engine) }
+// engineFile is ours: a current that says by its name that the engine's own
+// builder was asked for, where that of buildx's file is empty. buildx rewrites
+// its file at any time, without what it does not know.
+const engineFile = "hullwright-engine"
 
 // A container's name is made of the builder's, so its length is held down too.
 var namePattern = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9._-]{0,63}$`)
@@ -178,15 +176,23 @@ func (s *store) sweep(name string) error {
 
 // use makes name the current builder of key.
 func (s *store) use(key, name string) error {
-	return s.choose(current{Key: key, Name: name})
+	return s.writeCurrent("current", current{Key: key, Name: name})
 }
 
-func (s *store) choose(c current) error {
+// useEngine makes the engine's own builder, called name, the current one of key.
+func (s *store) useEngine(key, name string) error {
+	if err := s.use(key, ""); err != nil {
+		return err
+	}
+	return s.writeCurrent(engineFile, current{Key: key, Name: name})
+}
+
+func (s *store) writeCurrent(file string, c current) error {
 	raw, err := json.Marshal(c)
 	if err != nil {
 		return err
 	}
-	return atomicwriter.WriteFile(filepath.Join(s.dir, "current"), raw, 0o600)
+	return atomicwriter.WriteFile(filepath.Join(s.dir, file), raw, 0o600)
 }
 
 // restore puts back what the file of the current builder had; before is empty
@@ -196,7 +202,17 @@ func (s *store) restore(name, before string) error {
 	if err != nil {
 		return err
 	}
-	if c.chosen() != name {
+	engine, err := s.readCurrentIn(engineFile)
+	if err != nil {
+		return err
+	}
+	own := engine.Name != "" && engine.Name == name
+	if own {
+		if err := os.Remove(filepath.Join(s.dir, engineFile)); err != nil {
+			return err
+		}
+	}
+	if c.Name != name && !(own && c.Name == "") {
 		return errGone
 	}
 	path := filepath.Join(s.dir, "current")
@@ -213,22 +229,26 @@ func exists(path string) bool {
 }
 
 // readCurrentRaw is the content of the file; nil where there is none.
-func (s *store) readCurrentRaw() ([]byte, error) {
-	raw, err := os.ReadFile(filepath.Join(s.dir, "current"))
+func (s *store) readCurrentRaw() ([]byte, error) { return s.readRaw("current") }
+
+func (s *store) readRaw(file string) ([]byte, error) {
+	raw, err := os.ReadFile(filepath.Join(s.dir, file))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	return raw, err
 }
 
-func (s *store) readCurrent() (current, error) {
-	raw, err := s.readCurrentRaw()
+func (s *store) readCurrent() (current, error) { return s.readCurrentIn("current") }
+
+func (s *store) readCurrentIn(file string) (current, error) {
+	raw, err := s.readRaw(file)
 	if err != nil || raw == nil {
 		return current{}, err
 	}
 	var c current
 	if err := json.Unmarshal(raw, &c); err != nil {
-		return current{}, errdefs.New(errdefs.Environment, "builder store: %s/current: %w", s.dir, err)
+		return current{}, errdefs.New(errdefs.Environment, "builder store: %s/%s: %w", s.dir, file, err)
 	}
 	return c, nil
 }
@@ -237,10 +257,14 @@ func (s *store) readCurrent() (current, error) {
 // to use for key, else empty.
 func (s *store) currentEngine(key string) (string, error) {
 	c, err := s.readCurrent()
-	if err != nil || c.Name != "" || c.Key != key {
+	if err != nil || c.Name != "" && (c.Global || c.Key == key) {
 		return "", err
 	}
-	return c.Engine, nil
+	engine, err := s.readCurrentIn(engineFile)
+	if err != nil || engine.Key != key {
+		return "", err
+	}
+	return engine.Name, nil
 }
 
 // currentName is the name of the builder that buildx uses for key; empty where
