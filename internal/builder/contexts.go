@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"maps"
 	"strings"
 )
 
@@ -52,7 +53,7 @@ func contextAttrs(req Request) map[string]string {
 			attrs["context:"+name] = n.Layout.reference()
 		default:
 			attrs["context:"+name] = "local:" + mountName(name)
-			attrs["sharedkey:localdir:"+name] = sharedKey(n.Dir)
+			attrs[sharedKeyAttr+name] = sharedKey(n.Dir)
 		}
 	}
 	return attrs
@@ -90,6 +91,28 @@ func mountName(name string) string {
 func sharedKey(dir string) string {
 	sum := sha256.Sum256([]byte(dir))
 	return dir[strings.LastIndexAny(dir, `/\`)+1:] + ":" + hex.EncodeToString(sum[:8])
+}
+
+// sharedKeyAttr begins the frontend's attribute that has a named directory's key.
+const sharedKeyAttr = "sharedkey:localdir:"
+
+// machineKey is a directory's key on this machine, as buildx makes it of its own.
+func (in *inputs) machineKey(key string) string {
+	if key == "" || in.session.Machine == "" {
+		return key
+	}
+	return key + ":" + in.session.Machine
+}
+
+// machineAttrs are a solve's attributes with the keys of this machine.
+func (in *inputs) machineAttrs(attrs map[string]string) map[string]string {
+	attrs = maps.Clone(attrs)
+	for name, value := range attrs {
+		if strings.HasPrefix(name, sharedKeyAttr) {
+			attrs[name] = in.machineKey(value)
+		}
+	}
+	return attrs
 }
 
 // layouts are the directories of OCI layouts by their stores' ids.

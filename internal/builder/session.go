@@ -42,6 +42,9 @@ type Session struct {
 	// Executable is the running program's path: programs of the same release are
 	// looked for beside it.
 	Executable string
+	// Machine tells this machine from others that share the daemon; empty is none
+	// that does. Two that have a directory of one path are not to be taken for one.
+	Machine string
 	// Secrecy are the values that are hidden in all that the build prints.
 	Secrecy *ci.Secrets
 	// Logs keep the whole output of every step; nil keeps none.

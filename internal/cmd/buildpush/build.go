@@ -44,32 +44,42 @@ func (j *job) build(ctx context.Context) error {
 		if j.request.Push {
 			group.Go(func() error { return builder.Probe(ctx, j.registry, j.request) })
 		}
-		group.Go(func() error {
-			var err error
-			j.result, err = builder.Build(ctx, j.node, j.plan, builder.Session{
-				Secrets:      j.request.Secrets,
-				Credentials:  buildkitCredentials(j.memory, j.env.Now),
-				Tokens:       j.registry.Token,
-				CacheSecrets: j.cacheLogin,
-				Progress:     shown,
-				Display:      j.display,
-				Stdin:        j.env.Stdin,
-				Stdout:       stdout,
-				Load:         j.load,
-				Environ:      j.env.Environ,
-				Dial:         j.dial,
-				Executable:   j.env.Executable,
-				Secrecy:      j.env.Secrets,
-				Logs:         j.logs,
-			})
-			j.built = err == nil
-			return err
-		})
+		group.Go(func() error { return j.solve(ctx, shown, stdout) })
 		return group.Wait()
 	})
 	if err != nil {
 		j.tellLeft()
 	}
+	return err
+}
+
+// solve has the builder do the plan.
+func (j *job) solve(ctx context.Context, shown, stdout io.Writer) error {
+	machine := ""
+	var err error
+	if !j.builder.Made { // one that was there may be other machines', too
+		if machine, err = j.manager.MachineID(); err != nil {
+			return err
+		}
+	}
+	j.result, err = builder.Build(ctx, j.node, j.plan, builder.Session{
+		Secrets:      j.request.Secrets,
+		Credentials:  buildkitCredentials(j.memory, j.env.Now),
+		Tokens:       j.registry.Token,
+		CacheSecrets: j.cacheLogin,
+		Progress:     shown,
+		Display:      j.display,
+		Stdin:        j.env.Stdin,
+		Stdout:       stdout,
+		Load:         j.load,
+		Environ:      j.env.Environ,
+		Dial:         j.dial,
+		Machine:      machine,
+		Executable:   j.env.Executable,
+		Secrecy:      j.env.Secrets,
+		Logs:         j.logs,
+	})
+	j.built = err == nil
 	return err
 }
 
