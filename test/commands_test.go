@@ -73,10 +73,13 @@ func start(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 3 {
 		ts.Fatalf("usage: start NAME PATTERN PROGRAM [ARG...]")
 	}
-	name, pattern := args[0], regexp.MustCompile(args[1])
+	name, pattern, program := args[0], regexp.MustCompile(args[1]), args[2]
+	if !filepath.IsAbs(program) {
+		program = filepath.Join(programs, program)
+	}
 	out, in, err := os.Pipe()
 	ts.Check(err)
-	c := &child{cmd: exec.Command(filepath.Join(programs, args[2]), args[3:]...), out: &strings.Builder{}, done: make(chan error, 1)}
+	c := &child{cmd: exec.Command(program, args[3:]...), out: &strings.Builder{}, done: make(chan error, 1)}
 	c.cmd.Dir, c.cmd.Stdout, c.cmd.Stderr = ts.Getenv("WORK"), in, in
 	c.cmd.Env = environOf(ts)
 	ts.Check(c.cmd.Start())
