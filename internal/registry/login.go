@@ -168,6 +168,11 @@ func isLinkLocal(name string) bool {
 	return err == nil && ip.Unmap().IsLinkLocalUnicast()
 }
 
+// intrudes is whether a host would lead us into a network that it is not in.
+func intrudes(from, to string) bool {
+	return isLinkLocal(to) && !isLinkLocal(from) || isPrivate(to) && !isPrivate(from)
+}
+
 // checkRedirect refuses redirects from https to http, and from a public
 // registry into private networks.
 func (c *Client) checkRedirect(req *http.Request, via []*http.Request) error {
