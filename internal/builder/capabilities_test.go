@@ -25,6 +25,10 @@ func TestNeeds(t *testing.T) {
 		{"one cache, both ways", Solve{CacheImports: []Cache{{Type: "gha"}}, CacheExports: []Cache{{Type: "gha"}}}, []string{"cache-from"}},
 		{"provenance", Solve{FrontendAttrs: map[string]string{"attest:provenance": "mode=min"}}, []string{"provenance"}},
 		{"another", Solve{FrontendAttrs: map[string]string{"attest:other": ""}}, []string{"attests"}},
+		{"steps", Solve{FrontendAttrs: map[string]string{"shm-size": "1", "ulimit": "x", "cgroup-parent": "/x", "add-hosts": "a=1.2.3.4"}}, []string{"cgroup-parent", "shm-size", "ulimit"}},
+		{"annotations", Solve{Exports: []Export{{Type: "image", Attrs: map[string]string{"annotation.a": "b", "annotation-index.c": "d"}}}}, []string{"annotations"}},
+		{"layouts", Solve{Layouts: map[string]string{"id": "/dir"}}, []string{"build-contexts"}},
+		{"devices", Solve{Entitlements: []string{"network.host", "device=x", "device"}}, []string{"allow"}},
 		{"limits", Solve{FrontendAttrs: map[string]string{"memory": "1", "cpuquota": "1"}}, []string{"resources"}},
 	}
 	for _, c := range cases {
