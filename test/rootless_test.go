@@ -265,3 +265,30 @@ func noNamespaces(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("exit code %s, want %s", got, args[1])
 	}
 }
+
+// killBuildkitd ends the daemons with SIGKILL that have a word in their command
+// line.
+//
+//	kill-buildkitd WORD
+func killBuildkitd(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 || args[0] == "" {
+		ts.Fatalf("usage: kill-buildkitd WORD")
+	}
+	count := 0
+	dirs, err := filepath.Glob("/proc/[0-9]*")
+	ts.Check(err)
+	for _, dir := range dirs {
+		raw, err := os.ReadFile(filepath.Join(dir, "cmdline"))
+		program, _, _ := strings.Cut(string(raw), "\x00")
+		if err != nil || filepath.Base(program) != "buildkitd" || !strings.Contains(string(raw), args[0]) {
+			continue
+		}
+		pid, err := strconv.Atoi(filepath.Base(dir))
+		ts.Check(err)
+		ts.Check(syscall.Kill(pid, syscall.SIGKILL))
+		count++
+	}
+	if count == 0 {
+		ts.Fatalf("no buildkitd has %s in its command line", args[0])
+	}
+}
