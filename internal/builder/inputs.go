@@ -3,6 +3,7 @@ package builder
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/hullwright/hullwright/internal/errdefs"
 	"github.com/hullwright/hullwright/internal/registry"
+	"github.com/hullwright/hullwright/internal/setup"
 )
 
 const (
@@ -48,7 +50,7 @@ func openInputs(ctx context.Context, plan Plan, s Session) (_ *inputs, err error
 	if solve.Stdin == "" && solve.DockerfileURL == "" {
 		return in, nil
 	}
-	if in.dir, err = os.MkdirTemp("", "hullwright-input-"); err != nil {
+	if in.dir, err = setup.TempDir(cmp.Or(s.Environ["TMPDIR"], os.TempDir()), "input"); err != nil {
 		return nil, &errdefs.Error{Kind: errdefs.Environment, Err: err}
 	}
 	defer func() {

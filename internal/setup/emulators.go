@@ -257,7 +257,7 @@ func (s *site) settle(p *proof) {
 // run runs the check on the machine: here, or in a container of its engine.
 func (s *site) run(ctx context.Context, arch string) error {
 	if s.local {
-		return binfmt.Run(ctx, s.m.tmp(), arch)
+		return s.m.runCheck(ctx, arch)
 	}
 	return s.image.check(ctx, arch)
 }

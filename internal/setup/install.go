@@ -123,7 +123,7 @@ func (m *Manager) found(ctx context.Context, p *proof, e binfmt.Entry) {
 	if !strings.Contains(e.Flags, "F") {
 		p.next += "; without flag F it does not work in containers"
 	}
-	p.retry = binfmt.Run(ctx, m.tmp(), p.row.Platform.Architecture) == nil
+	p.retry = m.runCheck(ctx, p.row.Platform.Architecture) == nil
 }
 
 func (m *Manager) tmp() string {
@@ -131,6 +131,17 @@ func (m *Manager) tmp() string {
 		return dir
 	}
 	return os.TempDir()
+}
+
+// runCheck proves an architecture on this machine, as [binfmt.Run] does, from a
+// directory that is known for ours if this process is killed meanwhile.
+func (m *Manager) runCheck(ctx context.Context, arch string) error {
+	dir, err := TempDir(m.tmp(), "check")
+	if err != nil {
+		return fmt.Errorf("%w: %w", binfmt.ErrUnproved, err)
+	}
+	defer os.RemoveAll(dir) // what stays has our mark, and says nothing of the check
+	return binfmt.Run(ctx, dir, arch)
 }
 
 func (m *Manager) mountRegistry(r binfmt.Registry, state *State) error {
@@ -168,7 +179,7 @@ func (m *Manager) tryLine(ctx context.Context, r binfmt.Registry, l binfmt.Line,
 	m.stepf("registering %s for %s (flags %s)", l.Interpreter, p.row.Platform, l.Flags)
 	err := r.Register(l)
 	if err == nil {
-		err = binfmt.Run(ctx, m.tmp(), p.row.Platform.Architecture)
+		err = m.runCheck(ctx, p.row.Platform.Architecture)
 	}
 	if err == nil || errors.Is(err, binfmt.ErrUnproved) { // the build will tell
 		p.retry, p.row.Added, p.row.Emulator = true, true, l.Interpreter

@@ -154,19 +154,21 @@ func (s *sweep) directory(dir string) {
 		}
 	}
 	s.processDir(dir)
+	s.tempDir(dir)
 	s.unbegun(dir)
 }
 
-// unbegun takes for a stray what a run left that was killed before its state
-// file was there, or after it was removed: its directory, empty or with the file
-// half written. That state lasts an instant in a run that is alive.
+// unbegun takes for a stray what a run left that was killed before the file was
+// there by which its directory is known, or after it was removed: the directory,
+// empty or with the file half written. That state lasts an instant in a run that is alive.
 func (s *sweep) unbegun(dir string) {
 	info, err := os.Stat(dir)
-	if err != nil || !stateDir.MatchString(filepath.Base(dir)) || s.m.host.Now().Sub(info.ModTime()) < unbegunAge {
+	name := filepath.Base(dir)
+	if err != nil || !stateDir.MatchString(name) && !tempDir.MatchString(name) || s.m.host.Now().Sub(info.ModTime()) < unbegunAge {
 		return
 	}
 	files, err := os.ReadDir(dir)
-	if err != nil || slices.ContainsFunc(files, func(f fs.DirEntry) bool { return !strings.HasPrefix(f.Name(), ".tmp-state.json") }) {
+	if err != nil || slices.ContainsFunc(files, func(f fs.DirEntry) bool { return !cutOff.MatchString(f.Name()) }) {
 		return
 	}
 	s.stray(stray{
@@ -183,6 +185,9 @@ func (s *sweep) unbegun(dir string) {
 
 // stateDir is the name of a directory that was made for a state file.
 var stateDir = regexp.MustCompile(`^hullwright-[0-9]+$`)
+
+// cutOff is the name of such a file that is half written, as atomicwriter has it.
+var cutOff = regexp.MustCompile(`^\.tmp-(state\.json|\` + ownerFile + `)`)
 
 // unbegunAge is how old a directory is that no run is about to write to.
 const unbegunAge = time.Minute

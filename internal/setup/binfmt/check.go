@@ -100,30 +100,26 @@ func (p program) file(code []byte) []byte {
 	return buf.Bytes()
 }
 
-// Run runs the check for an architecture on this machine, from a directory of
-// its own below tmp. Root runs it with that directory as its whole file system,
+// Run runs the check for an architecture on this machine, from dir, which holds
+// nothing else that matters. Root runs it with that directory as its whole file system,
 // as in a container: an emulator that the kernel opens only then is not found. A
 // nil error is a proof; [ErrUnproved] is in the error's tree where the check
 // could not even be tried.
-func Run(ctx context.Context, tmp, arch string) error {
+func Run(ctx context.Context, dir, arch string) error {
 	file, ok := Check(arch)
 	if !ok {
 		return fmt.Errorf("%w: no check for architecture %s", ErrUnproved, arch)
 	}
-	dir, err := os.MkdirTemp(tmp, "hullwright-check-")
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrUnproved, err)
-	}
-	defer os.RemoveAll(dir)
 	path := filepath.Join(dir, "check")
+	defer os.Remove(path) // what stays goes with dir
 	if err := os.WriteFile(path, file, 0o700); err != nil {
 		return fmt.Errorf("%w: %w", ErrUnproved, err)
 	}
-	err = runIn(ctx, dir, path, true)
+	err := runIn(ctx, dir, path, true)
 	if errors.Is(err, os.ErrPermission) { // even root may not everywhere
 		err = runIn(ctx, dir, path, false)
 	}
-	if errors.Is(err, os.ErrPermission) { // tmp is mounted noexec
+	if errors.Is(err, os.ErrPermission) { // dir is mounted noexec
 		return fmt.Errorf("%w: %w", ErrUnproved, err)
 	}
 	return err
