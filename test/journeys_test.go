@@ -103,6 +103,7 @@ func TestJourneys(t *testing.T) {
 			"no-namespaces":  noNamespaces,
 			"release":        release,
 			"kill-buildkitd": killBuildkitd,
+			"box":            box,
 			"authority":      authority,
 			"far-engine":     farEngine,
 			"internet":       startInternet,
