@@ -18,13 +18,16 @@ import (
 
 	"github.com/moby/buildkit/client/connhelper"
 	"github.com/moby/buildkit/client/connhelper/kubepod"
+	"github.com/moby/buildkit/client/connhelper/nerdctlcontainer"
+	"github.com/moby/buildkit/client/connhelper/podmancontainer"
 	"github.com/moby/buildkit/client/connhelper/ssh"
 
 	"github.com/hullwright/hullwright/internal/errdefs"
 )
 
 // Remote is the driver of a buildkitd that somebody else runs. Its nodes are
-// reached by tcp://, unix://, ssh://, docker-container:// or kube-pod://.
+// reached by tcp://, unix://, ssh://, docker-container://, podman-container://,
+// nerdctl-container:// or kube-pod://.
 const Remote = "remote"
 
 // remoteNode is a buildkitd that somebody else runs, reached by its address.
@@ -52,8 +55,10 @@ func (o remoteOpts) secured() bool { return o.serverName+o.ca+o.cert+o.key != ""
 // tunnels are the schemes whose connection is a program's standard input and
 // output; what each runs there is buildctl dial-stdio.
 var tunnels = map[string]func(*url.URL) (*connhelper.ConnectionHelper, error){
-	"ssh":      ssh.Helper,
-	"kube-pod": kubepod.Helper,
+	"ssh":               ssh.Helper,
+	"kube-pod":          kubepod.Helper,
+	"podman-container":  podmancontainer.Helper,
+	"nerdctl-container": nerdctlcontainer.Helper,
 }
 
 const inContainer = "docker-container" // the scheme of a buildkitd in a container of an engine

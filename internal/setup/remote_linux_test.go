@@ -320,6 +320,37 @@ func TestRealRemoteContainer(t *testing.T) {
 	check(t, b.Close())
 }
 
+// TestRealTunnels reaches a daemon through the programs of pods and of engines
+// without an API of their own. What stands in their place runs what they are told
+// to run in there, and notes where.
+func TestRealTunnels(t *testing.T) {
+	m, ctx := real(t), limited(t)
+	socket := filepath.Join(m.host.Dir, "t.sock")
+	startBuildkitd(t, m, NodeTLS{}, "--addr", "unix://"+socket)
+	b, err := m.Ensure(ctx, m.spec(socket, nil), newState(t, m)) // now it is up
+	check(t, err)
+	check(t, b.Close())
+	bin, noted := t.TempDir(), filepath.Join(m.host.Dir, "noted")
+	script := fmt.Sprintf("#!/bin/sh\necho \"${0##*/} $*\" >> %s\nwhile [ \"$1\" != buildctl ]; do shift; done\nexec env BUILDKIT_HOST=unix://%s \"$@\"\n", noted, socket)
+	for _, program := range []string{"kubectl", "podman", "nerdctl"} {
+		check(t, os.WriteFile(filepath.Join(bin, program), []byte(script), 0o755))
+	}
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	for endpoint, want := range map[string]string{
+		"kube-pod://b-0?namespace=ci": "kubectl --context= --namespace=ci exec --container= -i b-0 -- buildctl dial-stdio",
+		"podman-container://b":        "podman exec -i b buildctl dial-stdio",
+		"nerdctl-container://b":       "nerdctl exec -i b buildctl dial-stdio",
+	} {
+		b, err := m.Ensure(ctx, m.spec(endpoint, nil), newState(t, m))
+		check(t, err)
+		solve(ctx, t, b)
+		check(t, b.Close())
+		if got := readFile(t, noted); !strings.Contains(got, want) {
+			t.Errorf("%s: %s; want %s", endpoint, got, want)
+		}
+	}
+}
+
 // solveAll builds a file on every node.
 func solveAll(ctx context.Context, t *testing.T, b *Builder) {
 	t.Helper()

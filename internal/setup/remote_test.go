@@ -76,8 +76,10 @@ func TestRemoteEndpoint(t *testing.T) {
 		"ssh://me@h:22/run/b.sock":       "ssh://me@h:22/run/b.sock",
 		"docker-container://b?context=x": "docker-container://b?context=x",
 		"kube-pod://b?namespace=ci":      "kube-pod://b?namespace=ci",
+		"podman-container://b":           "podman-container://b",
+		"nerdctl-container://b":          "nerdctl-container://b",
 		"":                               "", "h:1234": "", "tcp://h": "", "tcp://": "", "unix://": "", "ssh://": "", "http://h:1": "",
-		"docker-container://": "", "ssh://me:hunter2@h": "", "tcp://u:hunter2@h:1": "", "tcp://h:hunter2": "",
+		"docker-container://": "", "podman-container://": "", "nerdctl-container://": "", "ssh://me:hunter2@h": "", "tcp://u:hunter2@h:1": "", "tcp://h:hunter2": "",
 		"ssh://h?x=y": "", "\x00": "",
 	} {
 		got, err := remoteEndpoint(given)
