@@ -40,50 +40,84 @@ func (m *Manager) installImage(ctx context.Context, endpoint string, proofs []*p
 	if err := state.record(tried); err != nil {
 		return err
 	}
+	owned, err := r.mayOwn(ctx, names)
+	if err != nil {
+		return err
+	}
 	m.stepf("registering %s with image %s", strings.Join(archs, ","), image)
 	after, err := r.run(ctx, "--install", strings.Join(archs, ","))
 	if err != nil {
 		return err
 	}
 	judge(proofs, after, image)
-	return m.own(ctx, tried, after, state)
+	return r.own(ctx, tried, after, owned)
+}
+
+// mayOwn are the names that are ours to keep as if we had registered them
+// ourselves, where the image does: not in this machine's table yet, of which we
+// are root, and which is the engine's, too.
+func (r *imageRunner) mayOwn(ctx context.Context, names []string) ([]string, error) {
+	if os.Geteuid() != 0 {
+		return nil, nil
+	}
+	here, err := r.m.sharesKernel(ctx, &Node{conn: &containerNode{m: r.m, node: groupNode{Endpoint: r.endpoint}}})
+	if err != nil || !here {
+		return nil, err
+	}
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+		_, err := binfmt.Registry{}.Entry(name)
+		return err == nil
+	}), nil
 }
 
 // own has the state file name what the image did register of what it was asked
-// for. Where that shows in this machine's table it is as if we had registered it:
-// other runs can take part in it, and it is removed without the image.
-func (m *Manager) own(ctx context.Context, tried entry, after listing, state *State) error {
-	var elsewhere []string
-	err := hostLeases.locked(ctx, func() error {
-		for name := range strings.SplitSeq(tried.ID, ",") {
-			if !slices.Contains(after.Emulators, name) {
-				continue
-			}
-			e, err := binfmt.Registry{}.Entry(name)
-			if os.Geteuid() != 0 || err != nil {
-				elsewhere = append(elsewhere, name)
-				continue
-			}
-			if err := state.record(entry{Kind: kindBinfmt, ID: name, Detail: e.Line.String()}); err != nil {
-				return err
-			}
-			if err := hostLeases.hold(name, state.mark(), e.Line.String()); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+// for, and other runs take part in it.
+func (r *imageRunner) own(ctx context.Context, tried entry, after listing, owned []string) error {
+	api, err := r.m.engine(r.endpoint)
 	if err != nil {
 		return err
 	}
-	if len(elsewhere) > 0 {
-		left := tried
-		left.ID = strings.Join(elsewhere, ",")
-		if err := state.record(left); err != nil {
+	defer api.Close()
+	for name := range strings.SplitSeq(tried.ID, ",") {
+		if !slices.Contains(after.Emulators, name) {
+			continue
+		}
+		if slices.Contains(owned, name) {
+			held, err := r.ownHere(ctx, name)
+			if err != nil {
+				return err
+			}
+			if held {
+				continue
+			}
+		}
+		if err := r.leaseImage(ctx, api, name, tried.Detail); err != nil {
+			return err
+		}
+		one := tried
+		one.ID = name
+		if err := r.state.record(one); err != nil {
 			return err
 		}
 	}
-	return state.forgetFirst(tried)
+	return r.state.forgetFirst(tried)
+}
+
+// ownHere takes over a registration where this machine's table shows it.
+func (r *imageRunner) ownHere(ctx context.Context, name string) (held bool, err error) {
+	err = hostLeases.locked(ctx, func() error {
+		e, err := binfmt.Registry{}.Entry(name)
+		if err != nil {
+			return nil // the engine has a table of its own
+		}
+		held = true
+		line := e.Line.String()
+		if err := r.state.record(entry{Kind: kindBinfmt, ID: name, Detail: line}); err != nil {
+			return err
+		}
+		return hostLeases.hold(name, r.state.mark(), line)
+	})
+	return held, err
 }
 
 // absent marks the platforms whose registration is to be added, and gives their
@@ -263,24 +297,4 @@ func runToEnd(ctx context.Context, api *engine.Client, name string) (out output,
 	}
 	out.text, out.complaints, err = containerLog(ctx, api, name, "")
 	return out, code, err
-}
-
-// undoBinfmtImage has the image remove what it registered.
-func (m *Manager) undoBinfmtImage(ctx context.Context, e entry, state *State) error {
-	for name := range strings.SplitSeq(e.ID, ",") {
-		if arch, ok := strings.CutPrefix(name, "qemu-"); !ok || strings.ContainsAny(arch, "*?[") {
-			return errdefs.New(errdefs.Denied, "%q is no registration of the binfmt image", e.ID)
-		}
-	}
-	r := &imageRunner{m: m, endpoint: e.Where, image: e.Detail, state: state}
-	after, err := r.run(ctx, "--uninstall", e.ID)
-	if err != nil {
-		return err
-	}
-	for name := range strings.SplitSeq(e.ID, ",") {
-		if slices.Contains(after.Emulators, name) {
-			return errdefs.New(errdefs.Environment, "image %s did not remove %s", e.Detail, name)
-		}
-	}
-	return nil
 }

@@ -120,7 +120,7 @@ func (m *Manager) leaseAll(ctx context.Context, todo []*proof, state *State) err
 			return err
 		}
 	}
-	return nil
+	return m.leaseNodes(ctx, todo, state)
 }
 
 // proof is one platform that is to be emulated, and how that went.

@@ -187,6 +187,9 @@ func platformsOf(arch string) []v1.Platform {
 // add has every platform run, and sets the error of those that don't.
 func (s *site) add(ctx context.Context, todo []*proof, state *State) error {
 	var broken []*proof
+	if err := s.join(ctx, todo, state); err != nil {
+		return err
+	}
 	for _, p := range todo {
 		arch := p.row.Platform.Architecture
 		if _, ok := binfmt.Check(arch); !ok || p.row.Platform.OS != "linux" {
@@ -216,6 +219,18 @@ func (s *site) add(ctx context.Context, todo []*proof, state *State) error {
 		}
 	}
 	return nil
+}
+
+// join takes part in what other runs registered by the engine's image.
+func (s *site) join(ctx context.Context, todo []*proof, state *State) error {
+	if s.endpoint == "" {
+		return nil
+	}
+	var archs []string
+	for _, p := range todo {
+		archs = append(archs, p.row.Platform.Architecture)
+	}
+	return s.m.joinImages(ctx, s.endpoint, archs, state)
 }
 
 func (s *site) install(ctx context.Context, broken []*proof, state *State) error {
@@ -389,21 +404,53 @@ func (s *site) removeByImage(ctx context.Context, patterns []string) error {
 	if err != nil {
 		return err
 	}
-	after, err := s.image.run(ctx, "--uninstall", strings.Join(patterns, ","))
+	names, err := s.removable(ctx, before.Emulators, patterns)
+	if err != nil || len(names) == 0 {
+		return err
+	}
+	after, err := s.image.run(ctx, "--uninstall", strings.Join(names, ","))
 	if err != nil {
 		return err
 	}
-	for _, name := range before.Emulators {
-		if !slices.Contains(after.Emulators, name) {
-			s.m.stepf("removed the registration %s, which hullwright did not make; teardown does not put it back", name)
+	var faults []error
+	for _, name := range names {
+		if slices.Contains(after.Emulators, name) {
+			faults = append(faults, errdefs.New(errdefs.Environment, "image %s did not remove %s", s.image.image, name))
+			continue
+		}
+		s.m.stepf("removed the registration %s, which teardown does not put back: only root does", name)
+	}
+	return errors.Join(faults...)
+}
+
+// removable are the registrations that patterns name, without those that another
+// run uses or that are of no emulator.
+func (s *site) removable(ctx context.Context, there, patterns []string) ([]string, error) {
+	api, err := s.m.engine(s.endpoint)
+	if err != nil {
+		return nil, err
+	}
+	defer api.Close()
+	others, err := s.m.imageLeases(ctx, api, s.image.state.nonce())
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, name := range there {
+		matches := func(pattern string) bool { ok, _ := path.Match(pattern, name); return ok }
+		e, err := binfmt.Registry{}.Entry(name)
+		switch {
+		case !slices.ContainsFunc(patterns, matches):
+		case s.local && err == nil && !e.Emulates():
+			s.m.stepf("left %s: it is no emulator", name)
+		case slices.ContainsFunc(others, func(l imageLease) bool { return l.name == name }):
+			s.m.stepf("left %s: another run uses it", name)
+		default:
+			names = append(names, name)
 		}
 	}
-	for _, name := range after.Emulators {
-		for _, pattern := range patterns {
-			if ok, _ := path.Match(pattern, name); ok {
-				return errdefs.New(errdefs.Environment, "image %s did not remove %s", s.image.image, name)
-			}
-		}
+	if len(names) == 0 {
+		s.m.stepf("nothing to remove for %s", strings.Join(patterns, ", "))
 	}
-	return nil
+	return names, nil
 }
