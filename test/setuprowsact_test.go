@@ -16,7 +16,7 @@ func TestActReplaced(t *testing.T) {
 	got := w.run(t, w.act(t, "push", payload, "workflows/replaced.yml",
 		"--var", "NAME="+name, "--var", "AUTH="+address, "--secret", "PASSWORD="+adaPassword)).ok(t)
 	got.says(t,
-		`setup: skipped version "v0.12.0"`,
+		"setup: making builder hullwright-", `setup: skipped version "v0.12.0"`,
 		"| "+name+" is running at ", " by docker-container for linux/amd64",
 		"| flags --debug --allow-insecure-entitlement=network.host", "| version v0.", "| current Name:",
 		"login: logged in to "+address+" as ada",
