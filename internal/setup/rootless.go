@@ -46,14 +46,22 @@ func (p *processNode) rootless() ([]string, error) {
 	}
 	var faults []error
 	if len(missing) > 0 {
-		faults = append(faults, errdefs.New(errdefs.Environment, "%s: not found in PATH; an ordinary user's buildkitd needs them", strings.Join(missing, ", ")).
-			WithHint("install rootlesskit and uidmap (apt-get install rootlesskit uidmap), or run as root"))
+		faults = append(faults, errdefs.New(errdefs.Environment, "%s: not found in PATH; a buildkitd in a user namespace needs them", strings.Join(missing, ", ")).
+			WithHint("install rootlesskit and uidmap (apt-get install rootlesskit uidmap), or %s", orElse()))
 	}
 	faults = append(faults, checkSubIDs("/etc", owners(p.m.host.Environ)))
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
 	}
 	return append([]string{p.lookPath("rootlesskit"), "--state-dir", filepath.Join(p.dir, "rootlesskit")}, kit...), nil
+}
+
+// orElse is the way around user namespaces.
+func orElse() string {
+	if os.Geteuid() == 0 {
+		return "run the container privileged"
+	}
+	return "run as root"
 }
 
 // owners are the words that stand for this user in /etc/subuid: number and name.
@@ -85,7 +93,7 @@ func checkSubIDs(etc string, owners []string) error {
 		return nil
 	}
 	who := owners[len(owners)-1]
-	return errdefs.New(errdefs.Environment, "%s: no range for user %s; an ordinary user's buildkitd needs one", strings.Join(lacking, ", "), who).
+	return errdefs.New(errdefs.Environment, "%s: no range for user %s; a buildkitd in a user namespace needs one", strings.Join(lacking, ", "), who).
 		WithHint("as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 %s", who)
 }
 

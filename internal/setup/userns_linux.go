@@ -166,7 +166,7 @@ func (p *processNode) checkMappers(c circumstances) []error {
 			WithHint("install it again (apt-get install --reinstall uidmap), or as root: chmod u+s %s", path))
 	}
 	if c.chained && len(faults) == 0 {
-		faults = append(faults, c.explainMap(errors.New("the process status says so")))
+		faults = append(faults, c.explainMap(errors.New("NoNewPrivs is 1 in /proc/self/status")))
 	}
 	return faults
 }
