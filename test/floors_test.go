@@ -18,11 +18,13 @@ const module = "github.com/hullwright/hullwright/"
 // floors are the packages' heights; a package imports only from lower ones.
 // The longest pattern that matches wins.
 var floors = map[string]int{
-	"cmd":                      6,
+	"cmd":                      7,
+	"internal/cmd/doctor":      6, // it reads what build-push would do by build-push's own door
 	"internal/cmd":             5,
 	"internal/derive":          4,
 	"internal/report":          4,
 	"internal/builder":         3,
+	"internal/doctor":          3,
 	"internal/login":           3,
 	"internal/meta":            3,
 	"internal/cli":             3,

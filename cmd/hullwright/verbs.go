@@ -3,6 +3,7 @@ package main
 import (
 	"github.com/hullwright/hullwright/internal/cli"
 	"github.com/hullwright/hullwright/internal/cmd/buildpush"
+	"github.com/hullwright/hullwright/internal/cmd/doctor"
 	"github.com/hullwright/hullwright/internal/cmd/login"
 	"github.com/hullwright/hullwright/internal/cmd/logout"
 	"github.com/hullwright/hullwright/internal/cmd/metadata"
@@ -18,6 +19,7 @@ func verbs() []cli.Verb {
 		login.Verb(),
 		metadata.VerbWith(published.Tags),
 		buildpush.Verb(),
+		doctor.Verb(),
 		logout.Verb(),
 		teardown.Verb(),
 	}
