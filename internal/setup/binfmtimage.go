@@ -50,7 +50,24 @@ func (m *Manager) installImage(ctx context.Context, endpoint string, proofs []*p
 		return err
 	}
 	judge(proofs, after, image)
+	if version := r.version(ctx); version != "" {
+		for _, p := range proofs {
+			p.image = version
+		}
+	}
 	return r.own(ctx, tried, after, owned)
+}
+
+// version is what the image says of its version where its tag does not.
+func (r *imageRunner) version(ctx context.Context) string {
+	if _, ok := binfmt.ParseVersion(r.image); ok {
+		return ""
+	}
+	out, code, err := r.contained(ctx, container.Config{Image: r.image, Cmd: []string{"--version"}}, container.HostConfig{NetworkMode: "none"}, nil)
+	if err != nil || code != 0 {
+		return "" // another program's image than tonistiigi/binfmt's need not know this
+	}
+	return out.text
 }
 
 // mayOwn are the names that are ours to keep as if we had registered them

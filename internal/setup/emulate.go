@@ -293,13 +293,18 @@ func (m *Manager) settle(ctx context.Context, rows []Emulation, todo []*proof) {
 func (m *Manager) emulatorOf(ctx context.Context, p *proof) string {
 	arch := p.row.Platform.Architecture
 	own := "buildkit-" + binfmt.Name(arch) + ", which its BuildKit brings"
+	listed := p.node.lists(p.row.Platform)
 	if local, err := m.sharesKernel(ctx, p.node); err == nil && local {
-		if e, ok, err := (binfmt.Registry{}).Handler(arch); err == nil && ok {
-			return e.Interpreter
+		e, ok, err := (binfmt.Registry{}).Handler(arch)
+		switch {
+		case err != nil || !ok:
+			return own
+		case !listed && slices.Contains(bundled, arch):
+			return e.Interpreter + ", or by " + own
 		}
-		return own
+		return e.Interpreter
 	}
-	if p.node.lists(p.row.Platform) {
+	if listed {
 		return "its machine's kernel"
 	}
 	return own
