@@ -109,11 +109,21 @@ func (j *job) push(ctx context.Context) error {
 	}
 	if !j.request.Push {
 		if j.result.Digest.Hex != "" {
-			fmt.Fprintln(j.env.Stderr, "digest: the image's id; in this engine's store an image has no other digest before it is pushed")
+			fmt.Fprintf(j.env.Stderr, "digest: %s is the image's id; in this engine's store an image has no other digest before it is pushed\n", j.result.ImageID())
 		}
 		return nil
 	}
 	return j.env.Group("Push", func() error { return j.pushByEngine(ctx) })
+}
+
+// shownDigest is the image's digest for reports: none where it is an id that
+// stands in its place.
+func (j *job) shownDigest() string {
+	digest := j.result.ImageDigest()
+	if digest != "" && j.builder.Nodes[0].Images == setup.ClassicStore && digest == j.result.ImageID() {
+		return ""
+	}
+	return digest
 }
 
 func (j *job) pushByEngine(ctx context.Context) error {

@@ -66,7 +66,7 @@ func (j *job) report(failure error) report.Build {
 	r := report.Build{
 		Name: j.name(), Version: cli.Version(), Started: j.started, Duration: j.env.Now().Sub(j.started),
 		Canceled: errdefs.KindOf(failure) == errdefs.Canceled,
-		Digest:   j.result.ImageDigest(), Pushed: j.pushed, Tags: j.tags,
+		Digest:   j.shownDigest(), Pushed: j.pushed, Tags: j.tags,
 		Summary: j.result.Summary, NoCache: j.request.NoCache,
 		Inputs: input.Values(j.options), Hide: j.env.Secrets.Hide,
 		Source: report.Source{
