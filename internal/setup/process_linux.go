@@ -117,27 +117,27 @@ func (m *Manager) stopDaemon(ctx context.Context, dir, nonce string) error {
 			return err
 		}
 	}
-	ended, err := endRemains(placesOf(dir, nonce)...)
+	remains, err := endRemains(placesOf(dir, nonce)...)
+	m.tellRemains(remains)
 	if err != nil {
 		return err
 	}
-	if nothing && ended == 0 {
+	if nothing && len(remains) == 0 {
 		return errGone
 	}
 	return nil
 }
 
 // endRemains ends what a daemon that is gone left in directories that are its
-// alone: steps, their mounts, and what runc wrote down of them. It tells how
-// much there was.
-func endRemains(places ...string) (count int, err error) {
+// alone: steps, their mounts, and what runc wrote down of them. It names them.
+func endRemains(places ...string) (names []string, err error) {
 	var faults []error
-	for _, end := range []func([]string) (int, error){killSteps, unmountBelow, forgetSteps} {
-		n, err := end(places)
-		count += n
+	for _, end := range []func([]string) ([]string, error){killSteps, unmountBelow, forgetSteps} {
+		list, err := end(places)
+		names = append(names, list...)
 		faults = append(faults, err)
 	}
-	return count, errors.Join(faults...)
+	return names, errors.Join(faults...)
 }
 
 func leaders(found []daemonProcess) []daemonProcess {
@@ -224,33 +224,34 @@ func rootedIn(mountinfo, dir string) bool {
 	return false
 }
 
-func killSteps(places []string) (int, error) {
+func killSteps(places []string) (names []string, err error) {
 	steps, err := stepsIn(places)
 	for _, p := range steps {
+		// The name alone: arguments are in the build's log, and may be secret.
+		program, _ := os.ReadFile(filepath.Join("/proc", strconv.Itoa(p.pid), "comm")) // it may have ended
 		if err := unix.Kill(p.pid, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
-			return 0, fmt.Errorf("kill %d: %w", p.pid, err)
+			return names, fmt.Errorf("kill %d: %w", p.pid, err)
 		}
+		names = append(names, fmt.Sprintf("process %d (%s)", p.pid, bytes.TrimSpace(program)))
 	}
-	return len(steps), err
+	return names, err
 }
 
 // unmountBelow undoes the mounts below directories, innermost first.
-func unmountBelow(places []string) (int, error) {
+func unmountBelow(places []string) (names []string, err error) {
 	raw, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	count := 0
 	for _, dir := range places {
-		points := mountsBelow(string(raw), dir)
-		for _, p := range slices.Backward(points) {
+		for _, p := range slices.Backward(mountsBelow(string(raw), dir)) {
 			if err := unix.Unmount(p, unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) {
-				return 0, fmt.Errorf("unmount %s: %w", p, err)
+				return names, fmt.Errorf("unmount %s: %w", p, err)
 			}
+			names = append(names, "mount "+p)
 		}
-		count += len(points)
 	}
-	return count, nil
+	return names, nil
 }
 
 func mountsBelow(mountinfo, dir string) []string {

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/hullwright/hullwright/internal/errdefs"
 )
@@ -218,5 +219,26 @@ func TestRealProcessFaults(t *testing.T) {
 	m, ctx := real(t), limited(t)
 	if faults := m.ProcessFaults(ctx); len(faults) > 0 {
 		t.Errorf("faults: %v", faults)
+	}
+}
+
+// TestRealProcessHangs has a daemon that hears no signal but SIGKILL.
+func TestRealProcessHangs(t *testing.T) {
+	m, ctx := real(t), limited(t)
+	state := newState(t, m)
+	b, err := m.Ensure(ctx, Spec{Driver: Process}, state)
+	check(t, err)
+	check(t, b.Close())
+	found, err := findDaemon(state.nonce())
+	check(t, err)
+	signalAll(found, state.nonce(), syscall.SIGSTOP)
+	start := time.Now()
+	check(t, m.Teardown(ctx, state.Path()))
+	if took := time.Since(start); took < stopLimit || took > 7*time.Second {
+		t.Errorf("teardown took %s", took)
+	}
+	missing(t, filepath.Dir(strings.TrimPrefix(b.Nodes[0].Endpoint, "unix://")))
+	if left, err := findDaemon(state.nonce()); err != nil || len(left) > 0 {
+		t.Errorf("processes left: %v %v", left, err)
 	}
 }

@@ -25,6 +25,14 @@ func TestProcessEnvironment(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
+
+	// A release's programs come before the machine's, those beside a buildkitd
+	// that was named after them.
+	p.bin, p.buildkitd = "/release/bin", "/named/buildkitd"
+	dirs := strings.Split(strings.TrimPrefix(p.environ()[0], "PATH="), ":")
+	if dirs[0] != "/release/bin" || dirs[1] != "/opt/bin" || dirs[len(dirs)-1] != "/named" {
+		t.Errorf("PATH is %v", dirs)
+	}
 }
 
 func TestLookPath(t *testing.T) {

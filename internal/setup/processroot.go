@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/hullwright/hullwright/internal/errdefs"
 )
@@ -83,7 +84,9 @@ func (p *processNode) takeRoot() error {
 		return errHeld(p.kept, holder, pid)
 	}
 	if holder.Nonce != "" {
-		if _, err := endRemains(p.kept); err != nil {
+		remains, err := endRemains(p.kept)
+		p.m.tellRemains(remains)
+		if err != nil {
 			return fmt.Errorf("root directory %s: %w", p.kept, err)
 		}
 	}
@@ -95,6 +98,13 @@ func (p *processNode) takeRoot() error {
 		return errdefs.New(errdefs.Environment, "root directory: %w", err)
 	}
 	return os.Symlink(p.kept, filepath.Join(p.dir, rootName))
+}
+
+// tellRemains prints what a daemon that was killed had left.
+func (m *Manager) tellRemains(names []string) {
+	if len(names) > 0 {
+		m.stepf("ended what a buildkitd that was killed had left: %s", strings.Join(names, ", "))
+	}
 }
 
 // holderOf is who has taken a root directory, and the daemon that has it locked;

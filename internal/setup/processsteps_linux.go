@@ -28,15 +28,14 @@ type runcState struct {
 
 // forgetSteps removes runc's notes of steps in the places, and the cgroups that
 // it made for them. The steps must have ended.
-func forgetSteps(places []string) (int, error) {
+func forgetSteps(places []string) (names []string, err error) {
 	if os.Geteuid() != 0 {
-		return 0, nil
+		return nil, nil
 	}
 	files, err := filepath.Glob(filepath.Join(runcDir, "*", "state.json"))
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	count := 0
 	var faults []error
 	for _, file := range files {
 		raw, err := os.ReadFile(file)
@@ -44,8 +43,8 @@ func forgetSteps(places []string) (int, error) {
 		if err != nil || json.Unmarshal(raw, &s) != nil || !below(s.Config.Rootfs, places) {
 			continue // it ended just now, or is somebody else's
 		}
-		count++
 		id := filepath.Base(filepath.Dir(file))
+		names = append(names, "runc's container "+id)
 		for _, group := range s.CgroupPaths {
 			if filepath.Base(group) == id && strings.HasPrefix(group, "/sys/fs/cgroup/") {
 				faults = append(faults, removeGroup(group))
@@ -53,7 +52,7 @@ func forgetSteps(places []string) (int, error) {
 		}
 		faults = append(faults, os.RemoveAll(filepath.Dir(file)))
 	}
-	return count, errors.Join(faults...)
+	return names, errors.Join(faults...)
 }
 
 func below(path string, places []string) bool {
