@@ -443,7 +443,7 @@ func (s *site) removable(ctx context.Context, there, patterns []string) ([]strin
 		case !slices.ContainsFunc(patterns, matches):
 		case s.local && err == nil && !e.Emulates():
 			s.m.stepf("left %s: it is no emulator", name)
-		case slices.ContainsFunc(others, func(l imageLease) bool { return l.name == name }):
+		case inUse(others, name):
 			s.m.stepf("left %s: another run uses it", name)
 		default:
 			names = append(names, name)

@@ -42,9 +42,12 @@ func (r *imageRunner) leaseImage(ctx context.Context, api *engine.Client, name, 
 }
 
 // imageLease is another run's part in a registration.
-type imageLease struct{ name, image string }
+type imageLease struct {
+	name, image string
+	gone        bool // the run will never give it back
+}
 
-// imageLeases are the parts that other runs have which are not gone.
+// imageLeases are the parts that other runs have.
 func (m *Manager) imageLeases(ctx context.Context, api *engine.Client, nonce string) ([]imageLease, error) {
 	found, err := api.VolumeList(ctx, engine.VolumeListOptions{Filters: engine.Filters{}.Add("label", labelEmulator)})
 	if err != nil {
@@ -55,15 +58,21 @@ func (m *Manager) imageLeases(ctx context.Context, api *engine.Client, nonce str
 		k, ours := markOfLabels(v.Labels)
 		// Of another user's run only its lifetime can be judged.
 		gone := ours && m.leaseGone(leaseMark{origin: k}) || !ours && m.outlived(k, 0) != ""
-		if v.Labels[labelNonce] != nonce && !gone {
-			list = append(list, imageLease{v.Labels[labelEmulator], v.Labels[labelImage]})
+		if v.Labels[labelNonce] != nonce {
+			list = append(list, imageLease{v.Labels[labelEmulator], v.Labels[labelImage], gone})
 		}
 	}
 	return list, nil
 }
 
+// inUse is whether any of the runs with a part in a registration is not gone.
+func inUse(list []imageLease, name string) bool {
+	return slices.ContainsFunc(list, func(l imageLease) bool { return l.name == name && !l.gone })
+}
+
 // joinImages takes part in the registrations of architectures that other runs
-// made by an image of an engine.
+// made by an image of an engine, also where they are gone: it is then this run's
+// to remove.
 func (m *Manager) joinImages(ctx context.Context, endpoint string, archs []string, state *State) error {
 	if len(archs) == 0 {
 		return nil
@@ -142,9 +151,7 @@ func (m *Manager) undoBinfmtImage(ctx context.Context, e entry, state *State) er
 	if err != nil {
 		return err
 	}
-	names = slices.DeleteFunc(names, func(name string) bool {
-		return slices.ContainsFunc(others, func(l imageLease) bool { return l.name == name })
-	})
+	names = slices.DeleteFunc(names, func(name string) bool { return inUse(others, name) })
 	if len(names) == 0 {
 		return errInUse
 	}

@@ -40,8 +40,20 @@ func (m *Manager) install(ctx context.Context, broken []*proof, image string, st
 	return m.installImages(ctx, foreign, image, state)
 }
 
-// sharesKernel is whether a registration on this machine is one for the node.
+// sharesKernel is whether a registration on this machine is one for the node,
+// whose engine is asked once.
 func (m *Manager) sharesKernel(ctx context.Context, n *Node) (bool, error) {
+	if n.beside != nil {
+		return *n.beside, nil
+	}
+	beside, err := m.isBeside(ctx, n)
+	if err == nil {
+		n.beside = &beside
+	}
+	return beside, err
+}
+
+func (m *Manager) isBeside(ctx context.Context, n *Node) (bool, error) {
 	endpoint, ok, err := m.engineRunning(n)
 	if err != nil {
 		return false, err

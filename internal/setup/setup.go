@@ -99,6 +99,7 @@ type Node struct {
 	// Both are open until Builder.Close; session is nil until it is needed.
 	client  *client.Client
 	session *session.Session
+	beside  *bool // it shares this machine's kernel; nil until that is known
 }
 
 // Builder is a booted builder.
