@@ -242,3 +242,20 @@ func TestRealProcessHangs(t *testing.T) {
 		t.Errorf("processes left: %v %v", left, err)
 	}
 }
+
+// TestKeptRootOfAnother has a cache directory that others may write to: what is
+// there could be anybody's.
+func TestKeptRootOfAnother(t *testing.T) {
+	m := New(Host{Environ: map[string]string{"XDG_CACHE_HOME": t.TempDir()}, Dir: t.TempDir()})
+	kept, err := m.keptRoot(Spec{Name: "ci", KeepState: true})
+	check(t, err)
+	check(t, os.MkdirAll(kept, 0o700))
+	check(t, os.Chmod(kept, 0o777))
+	p := &processNode{m: m, dir: t.TempDir(), kept: kept}
+	if err := p.takeRoot(); errdefs.KindOf(err) != errdefs.Denied {
+		t.Errorf("got %v", err)
+	}
+	p.kept = t.TempDir() // one that was named is as it is
+	check(t, os.Chmod(p.kept, 0o777))
+	check(t, p.takeRoot())
+}

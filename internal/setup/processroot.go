@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/hullwright/hullwright/internal/errdefs"
@@ -76,8 +77,8 @@ func (p *processNode) takeRoot() error {
 	if p.kept == "" {
 		return nil
 	}
-	if err := os.MkdirAll(p.kept, 0o700); err != nil {
-		return errdefs.New(errdefs.Environment, "make root directory: %w", err)
+	if err := p.makeRoot(); err != nil {
+		return err
 	}
 	holder, pid := holderOf(p.kept)
 	if pid != 0 {
@@ -98,6 +99,19 @@ func (p *processNode) takeRoot() error {
 		return errdefs.New(errdefs.Environment, "root directory: %w", err)
 	}
 	return os.Symlink(p.kept, filepath.Join(p.dir, rootName))
+}
+
+// makeRoot makes a root directory that stays. In the user's cache directory it
+// must be the user's alone, since steps are taken from it as they are; a
+// directory that was named is as it is.
+func (p *processNode) makeRoot() error {
+	if below(p.kept, []string{p.m.cacheDir("builders")}) {
+		return privateDir(p.kept)
+	}
+	if err := os.MkdirAll(p.kept, 0o700); err != nil {
+		return errdefs.New(errdefs.Environment, "make root directory: %w", err)
+	}
+	return nil
 }
 
 // tellRemains prints what a daemon that was killed had left.
@@ -151,6 +165,11 @@ func checkMark(dir, nonce string) error {
 		return errdefs.New(errdefs.Denied, "directory %s is not the one that was made", dir)
 	}
 	return err
+}
+
+// below is whether a path lies in one of the places.
+func below(path string, places []string) bool {
+	return slices.ContainsFunc(places, func(dir string) bool { return strings.HasPrefix(path, dir+"/") })
 }
 
 // isLink is whether a path is a symbolic link.

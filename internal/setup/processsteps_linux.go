@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -53,10 +52,6 @@ func forgetSteps(places []string) (names []string, err error) {
 		faults = append(faults, os.RemoveAll(filepath.Dir(file)))
 	}
 	return names, errors.Join(faults...)
-}
-
-func below(path string, places []string) bool {
-	return slices.ContainsFunc(places, func(dir string) bool { return strings.HasPrefix(path, dir+"/") })
 }
 
 // removeGroup removes a cgroup whose processes were killed; the kernel takes a

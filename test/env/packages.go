@@ -31,7 +31,8 @@ var packages = []pkg{
 	{name: "uidmap", proof: "newuidmap"}, // this and the next two: rootless buildkitd
 	{name: "rootlesskit", proof: "rootlesskit"},
 	{name: "slirp4netns", proof: "slirp4netns"},
-	{name: "rsync", proof: "rsync"}, // gitlab-ci-local copies the work tree with it
+	{name: "procps", proof: "pgrep"}, // journeys look for steps with it
+	{name: "rsync", proof: "rsync"},  // gitlab-ci-local copies the work tree with it
 	{name: "busybox-static", proof: "busybox"},
 	{name: "git", proof: "git"},
 	{name: "jq", proof: "jq"},   // journeys read indexes with it
