@@ -72,7 +72,7 @@ func (t *retryTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 		resp, err := t.send(try)
-		if !rewindable(req) || req.Context().Err() != nil {
+		if !rewindable(req) || req.Context().Err() != nil || req.Context().Value(onceKey{}) != nil {
 			return resp, err
 		}
 		f, worth := judge(resp, err)
@@ -241,6 +241,11 @@ func round(d time.Duration) time.Duration {
 	}
 	return d.Round(100 * time.Millisecond)
 }
+
+type onceKey struct{}
+
+// onlyOnce is ctx for a request that is not sent again.
+func onlyOnce(ctx context.Context) context.Context { return context.WithValue(ctx, onceKey{}, true) }
 
 // stopKey carries a channel whose closing forbids new tries, while the one
 // under way may end. See [withStop].

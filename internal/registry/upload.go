@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"net/http"
 	"net/url"
@@ -17,15 +16,16 @@ import (
 )
 
 // copyBlob makes target hold a blob that source holds: by a mount where both are
-// in one registry, else by an upload. An upload that breaks off begins anew,
-// since few registries can resume one and none needs to.
+// in one registry, else by an upload. An upload that breaks off goes on where the
+// registry has it, and begins anew where the registry does not tell.
 func copyBlob(ctx context.Context, d v1.Descriptor, source, target *session) error {
+	t := &transfer{d: d, source: source, target: target}
 	what := fmt.Sprintf("copy %s@%s to %s", source.repo, d.Digest, target.repo)
 	p := target.client.wire.pace(what)
 	renewed := false
 	for {
 		began := time.Now()
-		err := tryCopy(ctx, d, source, target)
+		err := t.try(ctx)
 		p.began = p.began.Add(time.Since(began)) // a large blob may take longer than all waits
 		var broken *uploadError                  // what can be sent again by itself, was
 		if !errors.As(err, &broken) || ctx.Err() != nil {
@@ -65,23 +65,41 @@ func newUploadError(resp *http.Response, err error) *uploadError {
 	return &uploadError{f, again}
 }
 
-// tryCopy does it once, unless the blob is there: by an earlier try's upload whose
+// transfer is a blob on its way.
+type transfer struct {
+	d              v1.Descriptor
+	source, target *session
+	broken         *url.URL // of an upload that may go on; nil is none
+	sums           []sum    // of what was read so far
+}
+
+// try does it once, unless the blob is there: by an earlier try's upload whose
 // answer was lost, too.
-func tryCopy(ctx context.Context, d v1.Descriptor, source, target *session) error {
-	_, err := target.blobSize(ctx, d.Digest)
+func (t *transfer) try(ctx context.Context) error {
+	_, err := t.target.blobSize(ctx, t.d.Digest)
 	if !errors.Is(err, ErrNotFound) {
 		return err
 	}
-	location, err := target.startUpload(ctx, d.Digest, source)
-	if err != nil || location == nil {
-		return err
+	at, location := t.resume(ctx)
+	if location == nil {
+		location, err = t.target.startUpload(ctx, t.d.Digest, t.source)
+		if err != nil || location == nil {
+			return err
+		}
 	}
-	body, err := source.openBlob(ctx, d)
+	body, err := t.open(ctx, at)
 	if err != nil {
+		if at > 0 {
+			t.broken = location
+		}
 		return err
 	}
 	defer body.Close()
-	return target.upload(ctx, location, d, body)
+	err = t.target.upload(ctx, location, t.d, at, body)
+	if mayGoOn(err) {
+		t.broken = location
+	}
+	return err
 }
 
 // blobSize is the size of a blob that is there; -1 where the registry doesn't tell.
@@ -117,6 +135,11 @@ func (s *session) startUpload(ctx context.Context, digest v1.Hash, source *sessi
 
 // uploadLocation is where an upload goes on that a registry has begun.
 func (s *session) uploadLocation(resp *http.Response) (*url.URL, error) {
+	return s.location(resp)
+}
+
+// location is where an answer to an upload says that it goes on.
+func (s *session) location(resp *http.Response) (*url.URL, error) {
 	if resp.Header.Get("Location") == "" {
 		return nil, wrongf("registry %s answers the start of an upload without a Location", s.repo.RegistryStr())
 	}
@@ -148,63 +171,15 @@ func (s *session) post(ctx context.Context, u *url.URL) (*http.Response, error) 
 	return resp, resp.Body.Close()
 }
 
-// openBlob reads a blob; its last bytes come only where all of it has the digest.
-func (s *session) openBlob(ctx context.Context, d v1.Descriptor) (io.ReadCloser, error) {
-	what := "GET " + s.repo.Name() + "@" + d.Digest.String()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url(blobs, d.Digest.String()).String(), nil)
-	if err != nil {
-		return nil, err
-	}
-	resp, err := s.http.Do(req)
-	if err != nil {
-		return nil, explain(what, s.repo.RegistryStr(), s.scope(), err)
-	}
-	if resp.StatusCode != http.StatusOK {
-		return nil, explain(what, s.repo.RegistryStr(), s.scope(), readStatusError(resp))
-	}
-	hasher, err := v1.Hasher(d.Digest.Algorithm)
-	if err != nil {
-		resp.Body.Close()
-		return nil, wrongf("%s: %w", what, err)
-	}
-	return &blobReader{ReadCloser: resp.Body, what: what, hash: hasher, d: d, left: d.Size}, nil
+// final is whether a registry that refuses the rest of an upload would refuse all
+// of it. Others have it wrong, or can't go on where they said.
+func final(status int) bool {
+	return status == http.StatusUnauthorized || status == http.StatusForbidden || status == http.StatusRequestEntityTooLarge
 }
 
-// blobReader is a blob on its way. What is not as its descriptor says ends in an
-// error before the last of it is given.
-type blobReader struct {
-	io.ReadCloser
-	what string
-	hash hash.Hash
-	d    v1.Descriptor
-	left int64
-}
-
-// Read implements io.Reader.
-func (b *blobReader) Read(p []byte) (int, error) {
-	if b.left == 0 {
-		return 0, io.EOF
-	}
-	if int64(len(p)) > b.left {
-		p = p[:b.left]
-	}
-	n, err := b.ReadCloser.Read(p)
-	b.hash.Write(p[:n])
-	b.left -= int64(n)
-	if b.left > 0 {
-		if err == io.EOF {
-			err = io.ErrUnexpectedEOF
-		}
-		return n, err
-	}
-	if got := fmt.Sprintf("%x", b.hash.Sum(nil)); got != b.d.Digest.Hex {
-		return 0, wrongf("%s: registry sent a blob with digest %s:%s", b.what, b.d.Digest.Algorithm, got)
-	}
-	return n, nil
-}
-
-// upload sends a blob in one request, as the least that every registry takes.
-func (s *session) upload(ctx context.Context, location *url.URL, d v1.Descriptor, body io.Reader) error {
+// upload sends a blob, or what is left of it from position at on, in one request,
+// as the least that every registry takes.
+func (s *session) upload(ctx context.Context, location *url.URL, d v1.Descriptor, at int64, body io.Reader) error {
 	q := location.Query()
 	q.Set("digest", d.Digest.String())
 	u := *location
@@ -216,9 +191,13 @@ func (s *session) upload(ctx context.Context, location *url.URL, d v1.Descriptor
 	if err != nil {
 		return err
 	}
-	req.ContentLength = d.Size
-	if d.Size == 0 {
+	req.ContentLength = d.Size - at
+	switch {
+	case req.ContentLength == 0:
 		req.Body = http.NoBody
+	case at > 0:
+		// https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#pushing-a-blob-in-chunks
+		req.Header.Set("Content-Range", fmt.Sprintf("%d-%d", at, d.Size-1))
 	}
 	req.Header.Set("Content-Type", "application/octet-stream")
 	resp, err := s.http.Do(req)
@@ -230,7 +209,9 @@ func (s *session) upload(ctx context.Context, location *url.URL, d v1.Descriptor
 		return newUploadError(nil, err)
 	}
 	if resp.StatusCode/100 != 2 {
-		return newUploadError(resp, nil)
+		err := newUploadError(resp, nil)
+		err.again = err.again || at > 0 && resp.StatusCode/100 == 4 && !final(resp.StatusCode)
+		return err
 	}
 	return resp.Body.Close()
 }
