@@ -150,6 +150,12 @@ func hasGitQuery(address string) bool {
 	return err == nil && len(u.Query) > 0
 }
 
+// hasGitDir is whether a git address names a directory in the repository.
+func hasGitDir(address string) bool {
+	u, err := gitutil.ParseURL(address)
+	return err == nil && u.Opts != nil && u.Opts.Subdir != ""
+}
+
 // entitlements are those that were asked for and the one that the network
 // needs.
 func entitlements(req Request) []string {

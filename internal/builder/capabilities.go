@@ -25,59 +25,79 @@ type need struct {
 	since      string // BuildKit's version that brought it
 }
 
-// needs are what a solve wants of the daemon beyond what all of them do.
+// needs are what a solve wants of the daemon beyond what all of them do, each
+// capability once.
 func needs(solve Solve) []need {
-	var list []need
-	seen := map[apicaps.CapID]bool{}
-	add := func(n need) {
-		if !seen[n.capability] {
-			seen[n.capability] = true
-			list = append(list, n)
-		}
-	}
-	addCaches := func(input string, caches []Cache) {
-		for _, c := range caches {
-			if capability, since := cacheCapability(c.Type); since != "" {
-				add(need{capability, input, "cache of type " + c.Type, since})
-			}
-		}
-	}
-	addCaches("cache-from", solve.CacheImports)
-	addCaches("cache-to", solve.CacheExports)
-	if len(solve.Exports) > 1 {
-		add(need{pb.CapMultipleExporters, "outputs", "more than one output or repository", "0.13"})
-	}
-	for _, k := range slices.Sorted(maps.Keys(solve.FrontendAttrs)) {
-		if kind, ok := strings.CutPrefix(k, "attest:"); ok {
-			input := kind
-			if kind != "provenance" && kind != "sbom" {
-				input = "attests"
-			}
-			add(need{pb.CapAttestations, input, "attestations", "0.11"})
-		}
-	}
-	for _, n := range attrNeeds {
-		if solve.FrontendAttrs[n.attr] != "" {
-			add(n.need)
-		}
-	}
+	list := slices.Concat(
+		cacheNeeds("cache-from", solve.CacheImports), cacheNeeds("cache-to", solve.CacheExports),
+		exportNeeds(solve.Exports), frontendNeeds(solve.FrontendAttrs),
+	)
 	if len(solve.Layouts) > 0 {
-		add(need{pb.CapSourceOCILayout, "build-contexts", "contexts of an OCI layout", "0.11"})
-	}
-	for _, e := range solve.Exports {
-		for k := range e.Attrs {
-			if strings.HasPrefix(k, "annotation") {
-				add(need{pb.CapAnnotations, "annotations", "annotations", "0.11"})
-			}
-		}
+		list = append(list, need{pb.CapSourceOCILayout, "build-contexts", "contexts of an OCI layout", "0.11"})
 	}
 	for _, e := range solve.Entitlements {
 		if strings.HasPrefix(e, "device") {
-			add(need{pb.CapExecMetaCDI, "allow", "devices", "0.20"})
+			list = append(list, need{pb.CapExecMetaCDI, "allow", "devices", "0.20"})
+		}
+	}
+	seen := map[apicaps.CapID]bool{}
+	return slices.DeleteFunc(list, func(n need) bool {
+		twice := seen[n.capability]
+		seen[n.capability] = true
+		return twice
+	})
+}
+
+func cacheNeeds(input string, caches []Cache) []need {
+	var list []need
+	for _, c := range caches {
+		if capability, since := cacheCapability(c.Type); since != "" {
+			list = append(list, need{capability, input, "cache of type " + c.Type, since})
 		}
 	}
 	return list
 }
+
+func exportNeeds(exports []Export) []need {
+	var list []need
+	if len(exports) > 1 {
+		list = append(list, need{pb.CapMultipleExporters, "outputs", "more than one output or repository", "0.13"})
+	}
+	for _, e := range exports {
+		for k := range e.Attrs {
+			if strings.HasPrefix(k, "annotation") {
+				list = append(list, need{pb.CapAnnotations, "annotations", "annotations", "0.11"})
+			}
+		}
+	}
+	return list
+}
+
+func frontendNeeds(attrs map[string]string) []need {
+	var list []need
+	for _, k := range slices.Sorted(maps.Keys(attrs)) {
+		kind, attests := strings.CutPrefix(k, "attest:")
+		named := strings.HasPrefix(k, "context:")
+		switch {
+		case attests && (kind == "provenance" || kind == "sbom"):
+			list = append(list, need{pb.CapAttestations, kind, "attestations", "0.11"})
+		case attests:
+			list = append(list, need{pb.CapAttestations, "attests", "attestations", "0.11"})
+		case k == "context" && hasGitDir(attrs[k]):
+			list = append(list, need{pb.CapSourceGitSubdir, "context", gitDir, "0.9"})
+		case named && hasGitDir(attrs[k]):
+			list = append(list, need{pb.CapSourceGitSubdir, "build-contexts", gitDir, "0.9"})
+		}
+	}
+	for _, n := range attrNeeds {
+		if attrs[n.attr] != "" {
+			list = append(list, n.need)
+		}
+	}
+	return list
+}
+
+const gitDir = "a directory of a git repository as a context"
 
 // attrNeeds are attributes of a frontend that an older daemon's leaves out in
 // silence.

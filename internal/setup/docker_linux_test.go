@@ -3,6 +3,8 @@ package setup
 import (
 	"strings"
 	"testing"
+
+	contextstore "github.com/docker/cli/cli/context/store"
 )
 
 // TestRealEngine builds with the engine's own BuildKit, which hullwright and
@@ -30,4 +32,24 @@ func TestRealEngine(t *testing.T) {
 	found, err := m.Find(ctx, "default")
 	check(t, err)
 	check(t, found.Close())
+}
+
+// TestRealEngineFar has the engine's own BuildKit behind TLS, by a docker
+// context's name.
+func TestRealEngineFar(t *testing.T) {
+	m, ctx := real(t), limited(t)
+	ca := newCA(t)
+	address, client := forwardTLS(t, m, ca), ca.issue(t, "client")
+	m.host.Environ["DOCKER_CONFIG"], m.host.Environ["DOCKER_HOST"] = t.TempDir(), ""
+	withContext(t, m.dockerDir(), "far", address)
+	check(t, m.contexts().ResetEndpointTLSMaterial("far", "docker", &contextstore.EndpointTLSData{
+		Files: map[string][]byte{"ca.pem": client.CA, "cert.pem": client.Cert, "key.pem": client.Key},
+	}))
+	b, err := m.Find(ctx, "far")
+	check(t, err)
+	defer b.Close()
+	if b.Name != "far" || b.Nodes[0].Name != "far" || b.Nodes[0].Endpoint != "far" {
+		t.Errorf("builder %+v", b)
+	}
+	solve(ctx, t, b)
 }

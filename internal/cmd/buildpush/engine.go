@@ -11,6 +11,7 @@ import (
 	dockerregistry "github.com/moby/moby/api/types/registry"
 
 	"github.com/hullwright/hullwright/internal/builder"
+	"github.com/hullwright/hullwright/internal/ci"
 	"github.com/hullwright/hullwright/internal/errdefs"
 	"github.com/hullwright/hullwright/internal/registry"
 	"github.com/hullwright/hullwright/internal/setup"
@@ -141,6 +142,11 @@ func (j *job) pushByEngine(ctx context.Context) error {
 	j.result, j.tags, err = push.Push(ctx, j.request, j.result, builder.Session{
 		Progress: shown, Display: j.display, Secrecy: j.env.Secrets,
 	})
+	if err != nil {
+		for _, t := range j.tags {
+			fmt.Fprintln(j.env.Stderr, ci.Clean(endState(t)))
+		}
+	}
 	return err
 }
 
