@@ -187,13 +187,13 @@ func judgePlatform(b *setup.Builder, row setup.Emulation) Finding {
 	i := slices.IndexFunc(b.Nodes, func(n setup.Node) bool { return n.Name == row.Node })
 	// Only what is registered in this kernel can be seen from here.
 	if i < 0 || !strings.HasPrefix(b.Nodes[i].Endpoint, "unix://") {
-		return because("emulator-missing", on, row.Err)
+		return because("emulator-missing", "", row.Err)
 	}
 	entry, registered, err := (binfmt.Registry{}).Handler(row.Platform.Architecture)
 	if err != nil || !registered {
-		return because("emulator-missing", on, row.Err)
+		return because("emulator-missing", "", row.Err)
 	}
-	f := because("emulator-broken", on, row.Err)
+	f := because("emulator-broken", "", row.Err) // which names platform and node
 	f.Found += " (registered is " + entry.Interpreter + ", flags " + entry.Flags + ")"
 	f.kind = errdefs.Environment
 	if hint(row.Err) == "" {

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"slices"
 	"strings"
@@ -58,8 +59,15 @@ func (r *run) ofJob(ctx context.Context, repo name.Repository) bool {
 		return false
 	}
 	login, err := authn.Authorization(ctx, found)
-	return err == nil && login.Password != "" && slices.ContainsFunc(jobTokens, func(v string) bool {
-		return strings.TrimSpace(r.Environ[v]) == login.Password
+	if err != nil {
+		return false
+	}
+	password := login.Password
+	if raw, err := base64.StdEncoding.DecodeString(login.Auth); err == nil && password == "" {
+		_, password, _ = strings.Cut(string(raw), ":")
+	}
+	return password != "" && slices.ContainsFunc(jobTokens, func(v string) bool {
+		return strings.TrimSpace(r.Environ[v]) == password
 	})
 }
 
