@@ -53,11 +53,11 @@ func (m *Manager) fetchRelease(ctx context.Context, r Release) (bin string, err 
 	if err := privateDir(cache); err != nil {
 		return "", err
 	}
-	lock := flock.New(cache, flock.SetFlag(os.O_RDONLY))
-	if _, err := lock.TryLockContext(ctx, 100*time.Millisecond); err != nil {
-		return "", errdefs.New(errdefs.Environment, "wait for another download to %s: %w", cache, err)
+	unlock, err := m.lockReleases(ctx, cache)
+	if err != nil {
+		return "", err
 	}
-	defer lock.Unlock()
+	defer unlock()
 	dir := filepath.Join(cache, r.SHA256)
 	bin = filepath.Join(dir, "bin")
 	switch _, err := os.Stat(dir); {
@@ -71,6 +71,21 @@ func (m *Manager) fetchRelease(ctx context.Context, r Release) (bin string, err 
 		return "", err
 	}
 	return bin, m.getRelease(ctx, r, cache, dir)
+}
+
+// lockReleases waits until no other download is under way. The lock is on the
+// directory, so that it leaves no file.
+func (m *Manager) lockReleases(ctx context.Context, cache string) (unlock func() error, err error) {
+	lock := flock.New(cache, flock.SetFlag(os.O_RDONLY))
+	free, err := lock.TryLock()
+	if err == nil && !free {
+		m.stepf("waiting for another download to %s", cache)
+		_, err = lock.TryLockContext(ctx, 100*time.Millisecond)
+	}
+	if err != nil {
+		return nil, errdefs.New(errdefs.Environment, "lock %s: %w", cache, err)
+	}
+	return lock.Unlock, nil
 }
 
 // sweepReleases removes what downloads that were killed left. Who calls it holds

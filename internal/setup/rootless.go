@@ -145,12 +145,12 @@ func (c circumstances) explain(refusal error) error {
 	case c.sysctl[cloneAllowed] == "0":
 		return bad("%s is 0", cloneAllowed).
 			WithHint("as root: sysctl -w %s=1; or run as root, or use driver %s", cloneAllowed, DockerContainer)
-	case c.sysctl[apparmorChains] == "1":
-		return bad("AppArmor takes their rights away, since %s is 1", apparmorChains).
-			WithHint("as root: sysctl -w %s=0, or load an AppArmor profile for rootlesskit that has the rule userns", apparmorChains)
 	case c.filtered && c.container:
 		return bad("this container's seccomp filter or AppArmor profile forbids them").
 			WithHint("docker run --security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt systempaths=unconfined")
+	case c.sysctl[apparmorChains] == "1":
+		return bad("AppArmor takes their rights away, since %s is 1", apparmorChains).
+			WithHint("as root: sysctl -w %s=0, or load an AppArmor profile for rootlesskit that has the rule userns", apparmorChains)
 	case c.filtered:
 		return bad("a seccomp filter is in force, which may forbid them").
 			WithHint("run it outside of the sandbox, or allow clone, unshare and mount there; of a systemd service RestrictNamespaces and SystemCallFilter")

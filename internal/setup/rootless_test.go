@@ -50,6 +50,8 @@ func TestExplain(t *testing.T) {
 		"root's only":  {circumstances{sysctl: map[string]string{maxNamespaces: "9", cloneAllowed: "0"}}, "kernel.unprivileged_userns_clone is 0", "sysctl -w kernel.unprivileged_userns_clone=1"},
 		"powerless":    {circumstances{sysctl: map[string]string{cloneAllowed: "1", apparmorChains: "1"}}, "AppArmor takes their rights away", "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"},
 		"a container":  {circumstances{filtered: true, container: true}, "this container's seccomp filter", "--security-opt seccomp=unconfined"},
+		"in Ubuntu":    {circumstances{sysctl: map[string]string{apparmorChains: "1"}, filtered: true, container: true}, "this container's seccomp filter", "--security-opt seccomp=unconfined"},
+		"open, Ubuntu": {circumstances{sysctl: map[string]string{apparmorChains: "1"}, container: true}, "AppArmor takes their rights away", "sysctl -w"},
 		"a sandbox":    {circumstances{filtered: true}, "a seccomp filter is in force", "RestrictNamespaces"},
 		"unfiltered":   {circumstances{container: true}, "this container may not", "--security-opt"},
 		"who knows":    {circumstances{}, "the kernel refuses them (clone: operation not permitted)", "run as root"},
