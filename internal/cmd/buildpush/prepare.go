@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/hullwright/hullwright/internal/builder"
+	"github.com/hullwright/hullwright/internal/login"
 	"github.com/hullwright/hullwright/internal/registry"
 	"github.com/hullwright/hullwright/internal/setup"
 )
@@ -70,6 +71,7 @@ func (j *job) find(ctx context.Context) (*setup.Builder, error) {
 func (j *job) make(ctx context.Context) (*setup.Builder, error) {
 	if j.options.Sweeps(j.env.CI.Name(), j.env.Environ) {
 		j.manager.Sweep(ctx)
+		login.Sweep(ctx, setup.Host{Environ: j.env.Environ, Stderr: j.env.Stderr, Dir: j.env.Dir, Now: j.env.Now})
 	}
 	return j.manager.Ensure(ctx, j.spec, j.state)
 }
