@@ -19,6 +19,15 @@ type Options struct {
 	BuilderOptions
 	UpkeepOptions
 	BinfmtImage string `env:"BINFMT-IMAGE" placeholder:"IMAGE" help:"Image that registers emulators on a machine that has none of its own; the default is docker.io/tonistiigi/binfmt:qemu-v10.2.3-68."`
+	BinfmtCache bool   `env:"BINFMT-CACHE" envDefault:"true" help:"Keep that image, where it is pulled, in RUNNER_TOOL_CACHE or the user's cache directory, for when it can't be pulled; not on runners that GitHub hosts."`
+}
+
+// ImageCache is the directory for Host.ImageCache; empty is none.
+func (o Options) ImageCache(environ map[string]string) string {
+	if !o.BinfmtCache {
+		return ""
+	}
+	return ImageCacheDir(environ)
 }
 
 // Spec is what the options ask for, as in [BuilderOptions.Spec], of a run that

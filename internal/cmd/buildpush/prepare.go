@@ -48,7 +48,10 @@ func (j *job) emulate(ctx context.Context, m *setup.Manager) error {
 
 // host is a manager of this machine's builders that says what it does on w.
 func (j *job) host(w io.Writer) *setup.Manager {
-	return setup.New(setup.Host{Environ: j.env.Environ, Stderr: w, Dir: j.env.Dir, Now: j.env.Now, Keychain: j.memory, Transport: registry.Transport(j.env.Environ)})
+	return setup.New(setup.Host{
+		Environ: j.env.Environ, Stderr: w, Dir: j.env.Dir, Now: j.env.Now, Keychain: j.memory, Transport: registry.Transport(j.env.Environ),
+		ImageCache: j.options.ImageCache(j.env.Environ),
+	})
 }
 
 // find is the builder that is there; nil where one is to be made.
