@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -139,6 +140,7 @@ type run struct {
 // fact is found once, by whoever asks first.
 type fact[T any] struct {
 	once  sync.Once
+	found atomic.Bool // value and err are there
 	value T
 	err   error
 }
@@ -150,6 +152,7 @@ func (f *fact[T]) of(r *run, find func(context.Context) (T, error)) (T, error) {
 		ctx, cancel := context.WithTimeout(r.ctx, r.limit*4/5)
 		defer cancel()
 		f.value, f.err = find(ctx)
+		f.found.Store(true)
 	})
 	return f.value, f.err
 }
@@ -177,8 +180,8 @@ func Run(ctx context.Context, host Host, subject Subject, o Options) (Report, er
 		wg.Go(func() { found[i] = r.do(c) })
 	}
 	wg.Wait()
-	if b := r.builder.value; b != nil {
-		b.Close() // what it was asked is answered
+	if r.builder.found.Load() && r.builder.value != nil {
+		r.builder.value.Close() // what it was asked is answered
 	}
 	return Report{Findings: slices.Concat(found...), Took: host.Now().Sub(begun)}, ctx.Err()
 }

@@ -66,7 +66,7 @@ func judgeDockerfile(path string, raw []byte) Finding {
 	parsed, err := parser.Parse(bytes.NewReader(raw))
 	if err != nil {
 		var at *parser.LocationError
-		if errors.As(err, &at) && len(at.Locations) > 0 && len(at.Locations[0]) > 0 {
+		if errors.As(err, &at) && len(at.Locations) > 0 && len(at.Locations[0]) > 0 && at.Locations[0][0].Start.Line > 0 {
 			return find("dockerfile-invalid", path, "line %d: %v", at.Locations[0][0].Start.Line, err)
 		}
 		return find("dockerfile-invalid", path, "%v", err)

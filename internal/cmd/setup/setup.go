@@ -36,6 +36,7 @@ type Options struct {
 	KeepState bool        `env:"KEEP-STATE" envDefault:"false" help:"Keep the builder's cache at clean-up, for a builder of the same name: the volume of driver docker-container, or of driver process a directory in the user's cache directory."`
 	Cleanup   bool        `env:"CLEANUP" envDefault:"true" help:"On GitHub, undo everything at the end of the job."`
 	State     string      `env:"STATE" placeholder:"FILE" help:"File that will say what was made, for teardown. The default is in a new directory of the job's temporary one."`
+	Doctor    bool        `env:"DOCTOR" envDefault:"false" help:"Check builder and machine at the end, as hullwright doctor does, and fail where something stands in the way of builds."`
 	setup.BuilderOptions
 	setup.UpkeepOptions
 	EmulatorOptions
@@ -99,6 +100,9 @@ func run(ctx context.Context, env *cli.Env, o Options) error {
 		err = write(env, "", setup.None, runs, nil)
 	default:
 		err = errors.Join(outputs(env, b), b.Close())
+	}
+	if err == nil && o.Doctor {
+		err = check(ctx, env, m, spec, b, platforms)
 	}
 	if err == nil {
 		err = handOver(env, spec, state)
