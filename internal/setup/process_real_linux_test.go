@@ -1,9 +1,13 @@
 package setup
 
 import (
+	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/json"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -258,4 +262,54 @@ func TestKeptRootOfAnother(t *testing.T) {
 	p.kept = t.TempDir() // one that was named is as it is
 	check(t, os.Chmod(p.kept, 0o777))
 	check(t, p.takeRoot())
+}
+
+// TestRealRelease has a release that brings an emulator, of a kind that can't
+// start programs: so far the build comes with it alone.
+func TestRealRelease(t *testing.T) {
+	m, ctx := real(t), limited(t)
+	const emulator = "/usr/bin/qemu-mips64-static"
+	if registered(t, "qemu-mips64") || !executable(emulator) {
+		t.Fatalf("needs %s, and no registration of qemu-mips64", emulator)
+	}
+	archive := archiveOfFiles(t, map[string]string{
+		"bin/buildkitd": m.lookPath("buildkitd"), "bin/buildkit-runc": m.lookPath("runc"), "bin/buildkit-qemu-mips64": emulator,
+	})
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write(archive) }))
+	defer server.Close()
+	m.host.Environ["XDG_CACHE_HOME"] = m.host.Dir
+	m.host.Transport = server.Client().Transport
+	state := newState(t, m)
+	b, err := m.Ensure(ctx, Spec{Release: Release{URL: server.URL, SHA256: sumOf(archive)}}, state)
+	check(t, err)
+	defer b.Close()
+	if b.Driver != Process {
+		t.Errorf("driver %s", b.Driver)
+	}
+	solve(ctx, t, b)
+	want, err := ParsePlatforms([]string{"linux/mips64"})
+	check(t, err)
+	if err := m.Prove(ctx, b, want)[0].Err; err == nil || !strings.Contains(err.Error(), "could not start itself again") {
+		t.Errorf("the emulator of the release was not used: %v", err)
+	}
+	check(t, m.Teardown(ctx, state.Path()))
+}
+
+// archiveOfFiles is a .tar.gz of programs of this machine.
+func archiveOfFiles(t *testing.T, files map[string]string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	zip, err := gzip.NewWriterLevel(&b, gzip.NoCompression)
+	check(t, err)
+	w := tar.NewWriter(zip)
+	for name, path := range files {
+		raw, err := os.ReadFile(path)
+		check(t, err)
+		check(t, w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o755, Size: int64(len(raw))}))
+		_, err = w.Write(raw)
+		check(t, err)
+	}
+	check(t, w.Close())
+	check(t, zip.Close())
+	return b.Bytes()
 }
