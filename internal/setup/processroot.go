@@ -53,20 +53,26 @@ func (m *Manager) cacheDir(name string) string {
 	return filepath.Join(base, "hullwright", name)
 }
 
-// privateDir makes a directory for this user alone; another user's is refused.
-func privateDir(dir string) error {
+// privateDir makes a directory below the user's cache directory that is for this
+// user alone. One that another may write to, there or on the way, is refused:
+// programs and steps are taken from it as they are.
+func (m *Manager) privateDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return errdefs.New(errdefs.Environment, "make directory: %w", err)
 	}
-	info, err := os.Lstat(dir)
-	if err != nil {
-		return err
+	for top := m.cacheDir(""); ; dir = filepath.Dir(dir) {
+		info, err := os.Lstat(dir)
+		if err != nil {
+			return err
+		}
+		if !mine(dir) || !info.IsDir() || info.Mode().Perm()&0o022 != 0 {
+			return errdefs.New(errdefs.Denied, "directory %s may be written by others (%s)", dir, info.Mode()).
+				WithHint("remove it, or set XDG_CACHE_HOME to a directory of your own")
+		}
+		if !below(dir, []string{top}) {
+			return nil
+		}
 	}
-	if !mine(dir) || !info.IsDir() || info.Mode().Perm()&0o022 != 0 {
-		return errdefs.New(errdefs.Denied, "directory %s may be written by others (%s)", dir, info.Mode()).
-			WithHint("remove it, or set XDG_CACHE_HOME to a directory of your own")
-	}
-	return nil
 }
 
 // takeRoot makes a root directory that stays, or takes the one that is there:
@@ -106,7 +112,7 @@ func (p *processNode) takeRoot() error {
 // directory that was named is as it is.
 func (p *processNode) makeRoot() error {
 	if below(p.kept, []string{p.m.cacheDir("builders")}) {
-		return privateDir(p.kept)
+		return p.m.privateDir(p.kept)
 	}
 	if err := os.MkdirAll(p.kept, 0o700); err != nil {
 		return errdefs.New(errdefs.Environment, "make root directory: %w", err)

@@ -50,7 +50,7 @@ func (m *Manager) programsOf(ctx context.Context, spec Spec) (bin string, err er
 // whole or not at all: of two that want one the other waits.
 func (m *Manager) fetchRelease(ctx context.Context, r Release) (bin string, err error) {
 	cache := m.cacheDir("releases")
-	if err := privateDir(cache); err != nil {
+	if err := m.privateDir(cache); err != nil {
 		return "", err
 	}
 	unlock, err := m.lockReleases(ctx, cache)
@@ -63,7 +63,7 @@ func (m *Manager) fetchRelease(ctx context.Context, r Release) (bin string, err 
 	switch _, err := os.Stat(dir); {
 	case err == nil:
 		m.stepf("buildkitd of %s is in %s already", shown(r.URL), dir)
-		return bin, privateDir(dir)
+		return bin, m.privateDir(dir)
 	case !errors.Is(err, fs.ErrNotExist):
 		return "", err
 	}

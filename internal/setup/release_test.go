@@ -300,11 +300,16 @@ func TestFetchReleaseKilled(t *testing.T) {
 	check(t, err)
 	missing(t, left)
 
-	dir := filepath.Join(cache, "hullwright", "releases", r.SHA256)
-	check(t, os.Chmod(dir, 0o777))
-	if _, err := m.fetchRelease(t.Context(), r); errdefs.KindOf(err) != errdefs.Denied {
-		t.Errorf("programs that others may write were taken: %v", err)
+	ours := filepath.Join(cache, "hullwright")
+	for _, dir := range []string{ours, filepath.Join(ours, "releases"), filepath.Join(ours, "releases", r.SHA256)} {
+		check(t, os.Chmod(dir, 0o777))
+		if _, err := m.fetchRelease(t.Context(), r); errdefs.KindOf(err) != errdefs.Denied {
+			t.Errorf("%s: programs that others may write were taken: %v", dir, err)
+		}
+		check(t, os.Chmod(dir, 0o700))
 	}
+	_, err = m.fetchRelease(t.Context(), r)
+	check(t, err)
 }
 
 func TestReleaseOptions(t *testing.T) {
