@@ -57,6 +57,8 @@ func idOfInput(fault error) string {
 		return "secret-missing"
 	case "ssh":
 		return "ssh-agent-missing"
+	case "registry-auth":
+		return "login-failed"
 	}
 	return "input-bad"
 }

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"fmt"
 	"regexp"
 
 	"github.com/docker/cli/cli/config/types"
@@ -37,10 +38,10 @@ func checkTrust(ctx context.Context, r *run) []Finding {
 func (r *run) reach(ctx context.Context, c *client.Client, n setup.Node, reg name.Registry) []Finding {
 	on := n.Name + " to " + reg.RegistryStr()
 	err := resolve(ctx, c, r.repositoryAt(reg).Tag(probeTag))
-	if ctx.Err() != nil {
-		return []Finding{find("builder-unreachable", on, "no answer within %s", r.limit)}
-	}
 	id := blame(err)
+	if ctx.Err() != nil {
+		id, err = "builder-unreachable", fmt.Errorf("no answer within %s", r.limit)
+	}
 	switch {
 	case id == "":
 		return []Finding{ok(on, "reached and trusted")}
