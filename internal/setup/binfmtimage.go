@@ -19,6 +19,8 @@ import (
 	"github.com/hullwright/hullwright/internal/setup/binfmt"
 )
 
+// installImage has the image register what is missing on an engine's machine, in
+// one go.
 func (m *Manager) installImage(ctx context.Context, endpoint string, proofs []*proof, image string, state *State) error {
 	r := &imageRunner{m: m, endpoint: endpoint, image: image, state: state}
 	if err := r.pull(ctx); err != nil {

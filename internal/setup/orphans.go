@@ -307,42 +307,21 @@ func (s *sweep) engineThing(kind kind, name, endpoint string, labels map[string]
 // inLeases looks through who uses what hullwright registered with the kernel.
 // Only root does, so only root can have left any.
 func (s *sweep) inLeases(context.Context) error {
-	files, err := filepath.Glob(filepath.Join(hostLeases.dir, "*", "*"))
-	hidden, hiddenErr := filepath.Glob(filepath.Join(hostLeases.dir, mountLease, "*"))
-	if err := errors.Join(err, hiddenErr); err != nil {
-		return err
-	}
-	for _, file := range append(files, hidden...) {
-		raw, err := os.ReadFile(file)
-		var k origin
-		// A lease of an older version names no run, and can't be judged.
-		if err != nil || json.Unmarshal(raw, &k) != nil || k.Nonce != filepath.Base(file) || !mine(file) {
-			continue
-		}
-		e := entry{Kind: kindBinfmt, ID: filepath.Base(filepath.Dir(file)), Detail: k.Detail}
-		if e.ID == mountLease {
-			e = entry{Kind: kindMount, ID: binfmt.Dir}
-		}
-		s.stray(stray{entry: e, mark: k, remove: func(ctx context.Context) error {
-			if e.Kind == kindMount {
-				return s.m.undoMount(ctx, e, k.Nonce)
+	for _, name := range hostLeases.names() {
+		for _, k := range hostLeases.marks(name) {
+			e := entry{Kind: kindBinfmt, ID: name, Detail: k.Detail}
+			if name == mountLease {
+				e = entry{Kind: kindMount, ID: binfmt.Dir}
 			}
-			return s.m.undoBinfmt(ctx, e, k.Nonce)
-		}})
+			s.stray(stray{entry: e, mark: k.origin, remove: func(ctx context.Context) error {
+				if e.Kind == kindMount {
+					return s.m.undoMount(ctx, e, k.Nonce)
+				}
+				return s.m.undoBinfmt(ctx, e, k.Nonce)
+			}})
+		}
 	}
-	// binfmt_misc can be unmounted only when nothing is registered any more.
-	slices.SortStableFunc(s.strays, func(a, b stray) int { return boolCompare(a.Kind == kindMount, b.Kind == kindMount) })
 	return nil
-}
-
-func boolCompare(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case b:
-		return -1
-	}
-	return 1
 }
 
 // judge says why a run counts as one that left things behind; empty where it
