@@ -116,7 +116,7 @@ func TestBadInput(t *testing.T) {
 		},
 		"keep-state": {
 			args: []string{"--driver", "process", "--keep-state", "--buildkitd", "/bin/true"},
-			want: []string{`input "keep-state": driver process keeps no state`},
+			want: []string{`input "keep-state": the builder has no name by which it would be found again`},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
