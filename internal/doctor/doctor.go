@@ -103,14 +103,14 @@ func Checks() []Check {
 		{"platforms", "each platform runs, natively or emulated, by running a program", checkPlatforms},
 		{"disk", "free space of the builder and of temporary files", checkDisk},
 		{"proxy", "proxies are named alike, and the builder has them too", checkProxy},
-		{"credentials", "docker's configuration is sound, private, and its helpers are there", checkCredentials},
+		{"credentials", "docker's configuration is sound and private, its helpers there", checkCredentials},
 		{"dns", "the registries' names resolve", checkDNS},
 		{"registry", "each registry answers, by a certificate that is trusted here", checkRegistry},
 		{"clock", "this machine's clock is that of the registries", checkClock},
 		{"login", "the registries take the credentials", checkLogin},
 		{"push", "an upload may begin in each repository; it is canceled", checkPush},
 		{"cache", "caches can be read and written, as far as it shows", checkCache},
-		{"trust", "the builder reaches the registries, and trusts their certificates", checkTrust},
+		{"trust", "the builder reaches the registries and trusts their certificates", checkTrust},
 	}
 }
 

@@ -71,6 +71,15 @@ func TestCatalog(t *testing.T) {
 	}
 }
 
+// TestHelpFits holds the help of checks to a terminal's width.
+func TestHelpFits(t *testing.T) {
+	for _, c := range Checks() {
+		if line := fmt.Sprintf("  %-13s%s", c.Name, c.Help); len(line) > width {
+			t.Errorf("longer than a terminal is wide: %s", line)
+		}
+	}
+}
+
 // named are the findings that the package's code names.
 func named(t *testing.T) map[string]bool {
 	t.Helper()

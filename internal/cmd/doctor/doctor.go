@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -96,6 +97,9 @@ func (o Options) Check(context.Context, *cli.Env) error {
 			bad := errdefs.BadInputf("only", i+1, "unknown check %q", name)
 			faults = append(faults, bad.WithHint("%s", suggestion(name, known)))
 		}
+	}
+	if _, err := strconv.ParseBool(o.Push); err != nil && o.Push != "auto" {
+		faults = append(faults, errdefs.BadInputf("push", 0, "%q is no boolean", o.Push).WithHint("one of true, false, auto"))
 	}
 	if o.Timeout <= 0 {
 		faults = append(faults, errdefs.BadInputf("timeout", 0, "%s is no time to check anything in", o.Timeout))

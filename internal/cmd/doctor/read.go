@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"path/filepath"
+	"strconv"
 
 	"github.com/google/go-containerregistry/pkg/name"
 
@@ -31,7 +32,7 @@ func read(ctx context.Context, env *cli.Env, o Options) (doctor.Host, doctor.Sub
 	}
 	s.Caches = caches(want.Request.CacheFrom, false)
 	exports, destinations := caches(want.Request.CacheTo, true), want.Request.Destinations()
-	if o.Push == "false" {
+	if push, err := strconv.ParseBool(o.Push); err == nil && !push {
 		destinations = nil
 	}
 	// As build-push has it: a stranger's request writes nothing.
