@@ -457,6 +457,7 @@ func (n *Node) ask(ctx context.Context, c *client.Client) error {
 	found := allFromOCI(workers[0].Platforms)
 	n.Platforms = merge(merge(merge(nil, found[:min(1, len(found))]), n.Platforms), found)
 	n.Version = workers[0].BuildkitVersion.Version
+	n.HostGateway = workers[0].Labels[gatewayLabel]
 	return nil
 }
 

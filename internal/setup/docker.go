@@ -36,6 +36,10 @@ const (
 // in containerd's store: https://docs.docker.com/engine/storage/containerd/
 const containerdDriver = "io.containerd.snapshotter.v1"
 
+// gatewayLabel is of the worker of an engine's own BuildKit:
+// https://github.com/moby/moby/blob/v28.0.0/builder/builder-next/worker/label/label.go
+const gatewayLabel = "org.mobyproject.buildkit.worker.moby.host-gateway-ip"
+
 // StoreOf is the image store of the engine that says info.
 func StoreOf(info engine.SystemInfoResult) ImageStore {
 	for _, s := range info.Info.DriverStatus {

@@ -94,6 +94,9 @@ type Node struct {
 	// Images is the engine's image store where the node is an engine's own
 	// BuildKit, which builds into it; empty elsewhere.
 	Images ImageStore
+	// HostGateway is the address by which steps reach the engine's machine, where
+	// the node is an engine's own BuildKit that tells it.
+	HostGateway string
 
 	conn connector
 	// Both are open until Builder.Close; session is nil until it is needed.

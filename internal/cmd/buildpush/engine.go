@@ -32,10 +32,12 @@ func (j *job) onEngine() (bool, error) {
 // fitEngine makes the request one that an engine's own BuildKit is able to do,
 // and tells all that it is not before anything is done for the build.
 func (j *job) fitEngine(ctx context.Context) error {
-	if j.builder.Driver != setup.Docker {
-		return nil
-	}
 	node := j.builder.Nodes[0]
+	hosts, gatewayErr := fillGateway(j.request.AddHosts, node.HostGateway)
+	if j.builder.Driver != setup.Docker {
+		return gatewayErr
+	}
+	j.request.AddHosts = hosts
 	if len(j.outputs) == 0 && !j.request.Push && j.request.Call.Method == "" {
 		j.request.Outputs = []builder.Output{{Type: "image"}} // it builds into the engine's store, as ever
 	}
@@ -44,7 +46,7 @@ func (j *job) fitEngine(ctx context.Context) error {
 		Moves:   builder.Moves{Guard: j.guard, Rollback: j.options.Rollback},
 		Default: j.unasked(),
 	})
-	faults := []error{err}
+	faults := []error{gatewayErr, err}
 	var told []string
 	for _, fault := range errdefs.List(err) {
 		var bad *errdefs.Error

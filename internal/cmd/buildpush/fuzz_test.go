@@ -97,7 +97,7 @@ func FuzzSmall(f *testing.F) {
 		words := input.Words{text}
 		_, errCall := parseCall(text)
 		_, errSSH := parseSSH(words, dir, nil)
-		_, errHosts := parseAddHosts(words)
+		_, errHosts := parseAddHosts(words, true)
 		_, errAllow := parseEntitlements(words)
 		_, errSize := parseSize("shm-size", text)
 		_, errUlimit := parseUlimits(input.Lines{text})

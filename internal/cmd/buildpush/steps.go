@@ -16,6 +16,7 @@ import (
 
 	"github.com/hullwright/hullwright/internal/errdefs"
 	"github.com/hullwright/hullwright/internal/input"
+	"github.com/hullwright/hullwright/internal/setup"
 )
 
 // parseSteps reads how RUN steps run.
@@ -25,7 +26,7 @@ func (j *job) parseSteps(context.Context) error {
 	var err error
 	check := func(err error) { errs = append(errs, err) }
 	r.CgroupParent = o.CgroupParent
-	r.AddHosts, err = parseAddHosts(o.AddHosts)
+	r.AddHosts, err = parseAddHosts(o.AddHosts, o.Driver == setup.Docker || o.Builder != "")
 	check(err)
 	r.Entitlements, err = parseEntitlements(o.Allow)
 	check(err)
@@ -46,8 +47,9 @@ func (j *job) parseSteps(context.Context) error {
 	return errors.Join(errs...)
 }
 
-// parseAddHosts reads host:ip and host=ip entries into host=ip ones.
-func parseAddHosts(words input.Words) ([]string, error) {
+// parseAddHosts reads host:ip and host=ip entries into host=ip ones. The builder
+// may be an engine's own, which knows its host-gateway, or not.
+func parseAddHosts(words input.Words, engine bool) ([]string, error) {
 	var hosts []string
 	var errs []error
 	for i, word := range words {
@@ -62,13 +64,38 @@ func parseAddHosts(words input.Words) ([]string, error) {
 		switch {
 		case !ok || host == "" || ip == "":
 			errs = append(errs, errdefs.BadInputf("add-hosts", i+1, "%q is no host; expected host:ip", word))
-		case ip == "host-gateway":
-			errs = append(errs, errdefs.BadInputf("add-hosts", i+1, "%s: only an engine's own builder knows its host-gateway", host).
-				WithHint("write the address itself, often %s:172.17.0.1", host))
-		case net.ParseIP(ip) == nil:
+		case ip == hostGateway && !engine:
+			errs = append(errs, noGateway(i+1, "%s: only an engine's own builder knows its host-gateway", host))
+		case ip != hostGateway && net.ParseIP(ip) == nil:
 			errs = append(errs, errdefs.BadInputf("add-hosts", i+1, "%s: %q is no IP address", host, ip))
 		default:
 			hosts = append(hosts, host+"="+ip)
+		}
+	}
+	return hosts, errors.Join(errs...)
+}
+
+// hostGateway stands for the address by which steps reach the engine's machine.
+const hostGateway = "host-gateway"
+
+func noGateway(line int, format, host string) error {
+	return errdefs.BadInputf("add-hosts", line, format, host).
+		WithHint("write the address itself, often %s:172.17.0.1", host)
+}
+
+// fillGateway puts the engine's address in, where hosts ask for it; empty is one
+// that is not told.
+func fillGateway(hosts []string, address string) ([]string, error) {
+	hosts = slices.Clone(hosts)
+	var errs []error
+	for i, entry := range hosts {
+		host, ip, _ := strings.Cut(entry, "=")
+		switch {
+		case ip != hostGateway:
+		case net.ParseIP(address) == nil:
+			errs = append(errs, noGateway(0, "%s: this builder tells no host-gateway; an engine's own does, where it is new enough", host))
+		default:
+			hosts[i] = host + "=" + address
 		}
 	}
 	return hosts, errors.Join(errs...)

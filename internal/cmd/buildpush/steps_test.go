@@ -40,6 +40,25 @@ func TestSteps(t *testing.T) {
 	}
 }
 
+func TestHostGateway(t *testing.T) {
+	dir := contextDir(t)
+	for _, args := range [][]string{{"--driver", "docker"}, {"--builder", "default"}} {
+		j, _, err := door(t, dir, nil, append(args, "--add-hosts", "a:host-gateway,b:10.0.0.1", ".")...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := fillGateway(j.request.AddHosts, "172.17.0.1")
+		if diff := cmp.Diff([]string{"a=172.17.0.1", "b=10.0.0.1"}, got); err != nil || diff != "" {
+			t.Errorf("%v: %v\n%s", args, err, diff)
+		}
+		_, err = fillGateway(j.request.AddHosts, "")
+		wantFault(t, err, "a: this builder tells no host-gateway")
+	}
+	if _, err := fillGateway([]string{"b=10.0.0.1"}, ""); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestStepFaults(t *testing.T) {
 	dir := contextDir(t)
 	for _, c := range []struct{ flag, value, want string }{
