@@ -364,10 +364,33 @@ func (m *Manager) removeContainer(ctx context.Context, endpoint, name, nonce str
 		return errdefs.New(errdefs.Denied, "container %s is not the one that was made", name)
 	}
 	_, err = api.ContainerRemove(ctx, found.Container.ID, engine.ContainerRemoveOptions{RemoveVolumes: true, Force: true})
+	if cerrdefs.IsConflict(err) && awaitRemoval(ctx, api, found.Container.ID) {
+		return nil
+	}
 	if err != nil && !cerrdefs.IsNotFound(err) {
 		return errdefs.New(errdefs.Environment, "remove container %s: %w", name, err)
 	}
 	return nil
+}
+
+// removalLimit is how long an engine may take to remove a container.
+const removalLimit = 30 * time.Second
+
+// awaitRemoval waits for an engine that removes a container already: a teardown
+// that was killed had asked it to. It is false where the container stays.
+func awaitRemoval(ctx context.Context, api *engine.Client, id string) bool {
+	ctx, cancel := context.WithTimeout(ctx, removalLimit)
+	defer cancel()
+	for {
+		if _, err := api.ContainerInspect(ctx, id, engine.ContainerInspectOptions{}); cerrdefs.IsNotFound(err) {
+			return true
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 }
 
 // removeVolume removes a volume that has the nonce.
