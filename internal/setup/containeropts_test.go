@@ -81,7 +81,7 @@ func TestOptionsSpec(t *testing.T) {
 		Flags:      []string{"--debug", "--name", "a b"},
 		Config:     []byte("debug = true"),
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(Spec{})); diff != "" {
 		t.Error(diff)
 	}
 	_, err = BuilderOptions{
