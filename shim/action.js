@@ -59,24 +59,32 @@ async function find(command) {
   return { file: cached, pin };
 }
 
-// accompany puts beside a released program the one that evaluates source
-// policies. A build may have a policy that only its builder sees, so every build
-// gets it; one that has none does not fail for the lack of it.
-async function accompany(file, pin) {
+// companion is the program that evaluates source policies, beside a released
+// one, and the name of its file in checksums.json.
+function companion(file, pin) {
   const own = pin.replace('hullwright', 'hullwright-policy');
-  const beside = path.join(path.dirname(file), path.basename(file).replace('hullwright', 'hullwright-policy'));
-  if (await holds(beside, own)) return;
+  return [path.join(path.dirname(file), path.basename(file).replace('hullwright', 'hullwright-policy')), own];
+}
+
+// accompany sees to it that beside a released program no other one evaluates
+// source policies than its own. Where that is not there, the program is told how
+// to have it got: it is large, and only a build that has a policy needs it.
+async function accompany(file, pin) {
+  const [beside, own] = companion(file, pin);
+  if (await holds(beside, own)) return {};
   if (file.startsWith(path.join(__dirname, '..', 'bin', path.sep))) {
     if (fs.existsSync(beside)) throw new Fault(`${beside} is not hullwright ${pinned.version}: its SHA-256 is another`, 'put there the program of that version, or nothing');
-    return;
+    return {};
   }
   fs.rmSync(beside, { force: true }); // hullwright would run it
-  if (!pinned.sha256[own]) return; // hullwright says so where a policy is in force
-  try {
-    await download(own, beside);
-  } catch (err) {
-    console.log(`::warning title=hullwright::no program to evaluate source policies: ${escape(err.message)}`);
-  }
+  if (!pinned.sha256[own]) return {}; // hullwright says so where a policy is in force
+  return { HULLWRIGHT_POLICY_FETCH: JSON.stringify([process.execPath, path.join(__dirname, 'policy.js'), file, pin]) };
+}
+
+// fetchPolicy is what hullwright then runs.
+async function fetchPolicy(file, pin) {
+  const [beside, own] = companion(file, pin);
+  if (!(await holds(beside, own))) await download(own, beside);
 }
 
 // holds is whether a file is there and is what was pinned.
@@ -182,8 +190,8 @@ async function main(command) {
   const { file, pin } = await find(command);
   save('hullwright-binary', file);
   if (pin) save('hullwright-pin', pin);
-  if (pin && command === 'build-push') await accompany(file, pin);
-  run(file, command === 'metadata' && path.parse(file).name === 'metadata' ? [] : [command]);
+  const more = pin && command === 'build-push' ? await accompany(file, pin) : {};
+  run(file, command === 'metadata' && path.parse(file).name === 'metadata' ? [] : [command], { ...process.env, ...more });
 }
 
 // post has a command undo what the state file says was made, where there is one:
@@ -198,4 +206,5 @@ async function post(command, key) {
 }
 
 exports.main = (command) => main(command).catch(fail);
+exports.policy = (file, pin) => fetchPolicy(file, pin).catch(fail);
 exports.post = (command = 'teardown', key = 'hullwright-state') => post(command, key).catch(fail);

@@ -52,8 +52,8 @@ func newPlace(t *testing.T, version, program string) *place {
 	p := &place{t: t, dir: dir, cache: filepath.Join(dir, "cache")}
 	p.env = []string{"PATH=" + os.Getenv("PATH"), "RUNNER_TOOL_CACHE=" + p.cache, "GITHUB_STATE=" + filepath.Join(dir, "state")}
 	scripts, err := filepath.Glob("*.js")
-	if err != nil || len(scripts) != 7 {
-		t.Fatalf("scripts %v, error %v, want action.js and six that call it", scripts, err)
+	if err != nil || len(scripts) != 8 {
+		t.Fatalf("scripts %v, error %v, want action.js and seven that call it", scripts, err)
 	}
 	for _, name := range scripts {
 		text, err := os.ReadFile(name)
@@ -237,11 +237,12 @@ func TestDownload(t *testing.T) {
 	}
 }
 
-// TestCompanion gets what evaluates source policies beside the program that
-// builds, and beside no other; a build without policies can do without.
+// TestCompanion tells the program that builds how to get what evaluates source
+// policies, which comes beside it when it asks, and beside no other.
 func TestCompanion(t *testing.T) {
-	p := newPlace(t, "1.2.3", echo)
-	sum := sha256.Sum256([]byte(echo))
+	const says = "#!/bin/sh\necho \"ran $*\"\necho \"fetch=$HULLWRIGHT_POLICY_FETCH\"\n"
+	p := newPlace(t, "1.2.3", says)
+	sum := sha256.Sum256([]byte(says))
 	pins, err := json.Marshal(map[string]any{"version": "1.2.3", "sha256": map[string]string{
 		asset("hullwright"): hex.EncodeToString(sum[:]), asset("hullwright-policy"): hex.EncodeToString(sum[:]),
 	}})
@@ -255,36 +256,64 @@ func TestCompanion(t *testing.T) {
 			http.NotFound(w, r)
 			return
 		}
-		io.WriteString(w, echo)
+		io.WriteString(w, says)
 	}))
 	t.Cleanup(server.Close)
 	template := "INPUT_DOWNLOAD-TEMPLATE=" + server.URL + "/{file}"
 	beside := filepath.Join(p.dir, p.cached("hullwright-policy"))
 	there := func() bool { _, err := os.Stat(beside); return err == nil }
-
-	p.check("setup.js", 0, []string{"ran setup"}, template)
-	if there() {
-		t.Error("it was got for setup, which builds nothing")
+	// told is the command that build-push was told.
+	told := func() []string {
+		t.Helper()
+		out, code := p.run("build-push.js", template)
+		_, text, _ := strings.Cut(out, "fetch=")
+		if text = strings.TrimSpace(text); code != 0 || text == "" {
+			return nil
+		}
+		var argv []string
+		if err := json.Unmarshal([]byte(text), &argv); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return argv
 	}
-	p.check("build-push.js", 0, []string{"ran build-push"}, template)
+	fetch := func(argv []string) (string, error) {
+		cmd := exec.CommandContext(t.Context(), argv[0], argv[1:]...)
+		cmd.Env = append(append([]string{}, p.env...), template)
+		out, err := cmd.CombinedOutput()
+		return string(out), err
+	}
+
+	p.check("setup.js", 0, []string{"ran setup", "fetch=\n"}, template)
+	argv := told()
+	if there() || argv == nil {
+		t.Fatalf("it is there already, or build-push is told nothing: %q", argv)
+	}
+	down.Store(true)
+	if out, err := fetch(argv); err == nil || !strings.Contains(out, "the server answered 404") || there() {
+		t.Errorf("%v: %s", err, out)
+	}
+	down.Store(false)
+	if out, err := fetch(argv); err != nil || strings.TrimSpace(out) != "" {
+		t.Errorf("%v: %s", err, out)
+	}
 	if info, err := os.Stat(beside); err != nil || info.Mode().Perm()&0o100 == 0 {
 		t.Errorf("%v, %v, want a program at %s", info, err, beside)
 	}
-	down.Store(true)
-	p.check("build-push.js", 0, []string{"ran build-push"}, template)
+	if argv := told(); argv != nil {
+		t.Errorf("told %q although it is there", argv)
+	}
 	p.write(p.cached("hullwright-policy"), "#!/bin/sh\necho evil\n", 0o755)
-	p.check("build-push.js", 0, []string{"::warning title=hullwright::no program to evaluate source policies: download", "ran build-push"}, template)
-	if there() {
+	if argv := told(); there() || argv == nil {
 		t.Error("a changed program is left where it would be run")
 	}
 
 	vendored := "bin/" + runtime.GOOS + "-" + runtime.GOARCH + "/hullwright"
-	p.write(vendored, echo, 0o755)
+	p.write(vendored, says, 0o755)
 	if err := os.RemoveAll(p.cache); err != nil {
 		t.Fatal(err)
 	}
-	p.check("build-push.js", 0, []string{"ran build-push"})
-	p.write(vendored+"-policy", echo+"# changed\n", 0o755)
+	p.check("build-push.js", 0, []string{"ran build-push", "fetch=\n"})
+	p.write(vendored+"-policy", says+"# changed\n", 0o755)
 	p.check("build-push.js", 3, []string{vendored + "-policy is not hullwright 1.2.3"})
 }
 

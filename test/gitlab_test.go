@@ -38,6 +38,7 @@ func TestGitLab(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			w := newWorkspace(t, "", "git@gitlab.com:acme/group/app.git")
 			image := w.registry + "/acme/group/app"
+			host, _, _ := strings.Cut(w.registry, "/")
 			got := w.run(t, command{
 				argv: append([]string{
 					"gitlab-ci-local",
@@ -45,11 +46,15 @@ func TestGitLab(t *testing.T) {
 					"--force-shell-executor",
 					"--concurrency", "1",
 					"--variable", "GITLAB_CI=true", // which gitlab-ci-local itself sets to false
+					"--variable", "CI_REGISTRY=" + host,
+					"--variable", "CI_REGISTRY_USER=gitlab-ci-token",
+					"--variable", "CI_REGISTRY_PASSWORD=of-the-job",
 					"--variable", "CI_REGISTRY_IMAGE=" + image,
 				}, tc.arguments...),
 				within: 6 * time.Minute,
 			}).ok(t)
 
+			got.says(t, "logged in to "+host+" as gitlab-ci-token")
 			digest := w.holds(t, image, []string{tc.tag}, []string{"linux/amd64", "linux/arm64"})
 			got.says(t, "deploying "+image+"@"+digest)
 			if outputs := readOutputs(t, filepath.Join(w.dir, "image.json")); outputs["digest"] != digest {

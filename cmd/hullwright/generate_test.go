@@ -147,7 +147,7 @@ An action runs the first of these programs that is there: the input ` + "`binary
 tool cache; ` + "`bin/OS-ARCH/`" + ` in the action's own tree, for a fork that works offline; a download. Of the last three only what
 has the SHA-256 that the action's tree pins is run. Behind a proxy set ` + "`NODE_USE_ENV_PROXY: 1` beside `HTTPS_PROXY`" + `, which
 node 24 needs to heed it. Beside a program of the last three it is the same with ` + "`hullwright-policy`" + `, which evaluates the
-source policies of a build; a program that you name has its own beside it, or in ` + "`PATH`" + `.
+source policies of a build, and is got once a build has one; a program that you name has its own beside it, or in ` + "`PATH`" + `.
 `
 
 // inputsPage is docs/inputs.md.

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"golang.org/x/sync/errgroup"
@@ -58,6 +59,18 @@ func (p Prover) one(ctx context.Context, a Account) ([]Credentials, error) {
 		}
 	}
 	return found, nil
+}
+
+// Describe says for a log who is logged in where, of an account's credentials.
+func (c Credentials) Describe(a Account) string {
+	text := fmt.Sprintf("logged in to %s as %s", c.Registry, c.Username)
+	if a.Scope != "" {
+		text += " for " + a.Scope
+	}
+	if !c.Expires.IsZero() {
+		text += ", until " + c.Expires.UTC().Format(time.RFC3339)
+	}
+	return text
 }
 
 // wrap names the registry, unless the fault names an input.

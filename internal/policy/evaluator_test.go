@@ -5,6 +5,7 @@ package policy
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -50,6 +51,31 @@ func TestProgramInPath(t *testing.T) {
 	rules := inForce(t, "/nowhere/hullwright", map[string]string{"PATH": ".:/nowhere:" + filepath.Dir(evaluatorFor)})
 	if _, err := rules.Enforce(t.Context(), nil); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestProgramFetched has the program got by the command that an action gives, once
+// a policy is in force.
+func TestProgramFetched(t *testing.T) {
+	dir := t.TempDir()
+	for _, tt := range []struct {
+		name, command, fault string
+	}{
+		{"no command", "cp x y", fetchVariable + " holds no command"},
+		{"one of a checkout", `["./cp"]`, fetchVariable + " holds no command"},
+		{"refused", `["/bin/sh", "-c", "echo 'hullwright: error: download x: 404' >&2; exit 3"]`, "Dockerfile.rego is in force, and hullwright-policy, the program that evaluates it, is not to be had: download x: 404"},
+		{"to no avail", `["/bin/true"]`, "neither beside " + dir},
+		{"got", fmt.Sprintf(`["/bin/cp", %q, %q]`, evaluatorFor+"-policy", dir), ""},
+		{"there already", `["/bin/true"]`, ""},
+	} {
+		environ := map[string]string{"PATH": "/nowhere", fetchVariable: tt.command}
+		_, err := inForce(t, filepath.Join(dir, "hullwright"), environ).Enforce(t.Context(), nil)
+		if (err == nil) != (tt.fault == "") || err != nil && !strings.Contains(err.Error(), tt.fault) {
+			t.Errorf("%s: error %v, want %q", tt.name, err, tt.fault)
+		}
+		if err != nil && errdefs.KindOf(err) != errdefs.Environment {
+			t.Errorf("%s: kind %v", tt.name, errdefs.KindOf(err))
+		}
 	}
 }
 

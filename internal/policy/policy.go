@@ -181,7 +181,7 @@ type Enforcement struct {
 // errdefs.Environment where there is no program to evaluate it. It is called
 // once.
 func (r *Rules) Enforce(ctx context.Context, platform *ocispecs.Platform) (Enforcement, error) {
-	program, err := r.program()
+	program, err := r.program(ctx)
 	if err != nil {
 		return Enforcement{}, err
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/hullwright/hullwright/internal/ci"
 	"github.com/hullwright/hullwright/internal/input"
@@ -61,20 +60,9 @@ func (j *job) logIn(ctx context.Context) error {
 		for i, a := range j.accounts {
 			j.memory.Remember(a, found[i])
 			for _, c := range found[i] {
-				j.tellLogin(a, c)
+				fmt.Fprintln(j.env.Stderr, ci.Clean("login: "+c.Describe(a)))
 			}
 		}
 		return nil
 	})
-}
-
-func (j *job) tellLogin(a login.Account, c login.Credentials) {
-	text := fmt.Sprintf("login: logged in to %s as %s", c.Registry, c.Username)
-	if a.Scope != "" {
-		text += " for " + a.Scope
-	}
-	if !c.Expires.IsZero() {
-		text += ", until " + c.Expires.UTC().Format(time.RFC3339)
-	}
-	fmt.Fprintln(j.env.Stderr, ci.Clean(text))
 }

@@ -191,14 +191,7 @@ func (j *job) write(ctx context.Context, state *login.State, accounts []login.Ac
 }
 
 func (j *job) tell(a login.Account, c login.Credentials) {
-	text := fmt.Sprintf("login: logged in to %s as %s", c.Registry, c.Username)
-	if a.Scope != "" {
-		text += " for " + a.Scope
-	}
-	if !c.Expires.IsZero() {
-		text += ", until " + c.Expires.UTC().Format(time.RFC3339)
-	}
-	fmt.Fprintln(j.env.Stderr, ci.Clean(text))
+	fmt.Fprintln(j.env.Stderr, ci.Clean("login: "+c.Describe(a)))
 	var first struct{ Auths map[string]json.RawMessage }
 	if json.Unmarshal([]byte(j.env.Environ["DOCKER_AUTH_CONFIG"]), &first) == nil && first.Auths[registry.ConfigKey(c.Registry.RegistryStr())] != nil {
 		j.env.Warnf("DOCKER_AUTH_CONFIG has credentials of %s too, and they come first; unset it for this login to count", c.Registry)

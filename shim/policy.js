@@ -1,0 +1,3 @@
+'use strict';
+
+require('./action').policy(...process.argv.slice(2));
