@@ -125,11 +125,11 @@ func binfmtImage(given string) string {
 // all are the platforms that may have an emulator: those of this machine's, or,
 // where it has none, every one there is a check for, for the image to say.
 func (s *site) all(ctx context.Context) ([]v1.Platform, error) {
-	var here, any []v1.Platform
+	var here, every []v1.Platform
 	own := false
 	for _, arch := range binfmt.Architectures() {
 		list := platformsOf(arch)
-		any = append(any, list...)
+		every = append(every, list...)
 		if !s.direct() {
 			continue
 		}
@@ -146,7 +146,7 @@ func (s *site) all(ctx context.Context) ([]v1.Platform, error) {
 	if own || s.endpoint == "" {
 		return here, nil
 	}
-	return any, nil
+	return every, nil
 }
 
 // platformsOf are the platforms that an architecture's emulator runs.
@@ -189,6 +189,9 @@ func (s *site) add(ctx context.Context, todo []*proof, state *State) error {
 	for _, p := range broken {
 		if p.retry {
 			p.err = s.run(ctx, p.row.Platform.Architecture)
+		}
+		if errors.Is(p.err, binfmt.ErrUnproved) {
+			p.next = "TMPDIR names a directory where programs may be run"
 		}
 	}
 	return nil
@@ -244,10 +247,14 @@ func (s *site) settle(p *proof) {
 
 // run runs the check on the machine: here, or in a container of its engine.
 func (s *site) run(ctx context.Context, arch string) error {
-	if s.local {
-		return s.m.runCheck(ctx, arch)
+	if !s.local {
+		return s.image.check(ctx, arch)
 	}
-	return s.image.check(ctx, arch)
+	err := s.m.runCheck(ctx, arch)
+	if errors.Is(err, binfmt.ErrUnproved) && s.endpoint != "" {
+		return s.image.check(ctx, arch) // no program may be run where TMPDIR is
+	}
+	return err
 }
 
 // tellRegistered prints what runs, and gives what does not.
