@@ -172,7 +172,7 @@ func sample() Report {
 func TestReport(t *testing.T) {
 	r := sample()
 	var text, raw strings.Builder
-	if err := r.Text(&text, func(s string) string { return s }); err != nil {
+	if err := r.Text(&text); err != nil {
 		t.Fatal(err)
 	}
 	golden(t, "testdata/report.txt", text.String())

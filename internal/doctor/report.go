@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -64,6 +65,17 @@ func because(id, on string, err error) Finding {
 type Report struct {
 	Findings []Finding
 	Took     time.Duration
+}
+
+// Clean is the report with every text that may quote a stranger, as a registry's
+// words, made harmless by clean.
+func (r Report) Clean(clean func(string) string) Report {
+	list := slices.Clone(r.Findings)
+	for i, f := range list {
+		list[i].On, list[i].Found, list[i].Expected, list[i].Next = clean(f.On), clean(f.Found), clean(f.Expected), clean(f.Next)
+	}
+	r.Findings = list
+	return r
 }
 
 // Count is how many findings have a severity.

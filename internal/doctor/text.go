@@ -18,9 +18,8 @@ var marks = map[Severity]string{OK: "✓", Note: "·", Warning: "!", Failure: "�
 const margin = 16
 
 // Text writes the report for a person: a line a finding, and below those that
-// need something done what was expected and what to do. clean makes what a
-// stranger wrote harmless.
-func (r Report) Text(w io.Writer, clean func(string) string) error {
+// need something done what was expected and what to do.
+func (r Report) Text(w io.Writer) error {
 	var b strings.Builder
 	check := ""
 	for _, f := range r.Findings {
@@ -29,7 +28,7 @@ func (r Report) Text(w io.Writer, clean func(string) string) error {
 			shown = ""
 		}
 		check = f.Check
-		f.write(&b, shown, clean)
+		f.write(&b, shown)
 	}
 	fmt.Fprintf(&b, "\n%s, in %s\n", r.sum(), r.Took.Round(10*time.Millisecond))
 	_, err := io.WriteString(w, b.String())
@@ -44,20 +43,20 @@ func (f Finding) String() string {
 	return f.On + ": " + f.Found
 }
 
-func (f Finding) write(b *strings.Builder, check string, clean func(string) string) {
-	paragraph(b, fmt.Sprintf("%s %-*s", marks[f.Severity], margin-2, check), clean(f.String()))
+func (f Finding) write(b *strings.Builder, check string) {
+	paragraph(b, fmt.Sprintf("%s %-*s", marks[f.Severity], margin-2, check), f.String())
 	if f.Severity == OK || f.Severity == Note {
 		if f.Severity == Note && f.Next != "" {
-			paragraph(b, detail("to do"), clean(f.Next))
+			paragraph(b, detail("to do"), f.Next)
 		}
 		return
 	}
 	paragraph(b, detail("finding"), f.ID)
 	if f.Expected != "" {
-		paragraph(b, detail("expected"), clean(f.Expected))
+		paragraph(b, detail("expected"), f.Expected)
 	}
 	if f.Next != "" {
-		paragraph(b, detail("to do"), clean(f.Next))
+		paragraph(b, detail("to do"), f.Next)
 	}
 }
 
@@ -86,8 +85,8 @@ func paragraph(b *strings.Builder, head, text string) {
 	b.WriteString("\n")
 }
 
-// Markdown is the report for a job's page; clean makes text harmless there.
-func (r Report) Markdown(clean func(string) string) string {
+// Markdown is the report for a job's page; escape makes text plain there.
+func (r Report) Markdown(escape func(string) string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "### Checks before the build: %s\n\n", r.sum())
 	rows := 0
@@ -98,7 +97,7 @@ func (r Report) Markdown(clean func(string) string) string {
 		if rows++; rows == 1 {
 			b.WriteString("| | finding | what was found | what to do |\n|---|---|---|---|\n")
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", f.Severity, f.ID, clean(f.String()), clean(f.Next))
+		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", f.Severity, f.ID, escape(f.String()), escape(f.Next))
 	}
 	return b.String()
 }

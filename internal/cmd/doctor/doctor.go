@@ -130,6 +130,7 @@ func run(ctx context.Context, env *cli.Env, o Options) error {
 }
 
 func show(env *cli.Env, o Options, found doctor.Report) error {
+	found = report.Inert(env, found)
 	list, err := json.Marshal(found.Wrong())
 	if err != nil {
 		return err
