@@ -153,10 +153,8 @@ func (j *job) openState() (*login.State, error) {
 // lifetime is after what time the credentials count as left behind, as setup has
 // it for builders: zero, which is never, on a person's own machine.
 func (j *job) lifetime() time.Duration {
-	if j.env.CI.Name() != "git" {
-		return setup.CILifetime
-	}
-	return setup.DefaultLifetime(j.env.Environ)
+	d, _ := setup.UpkeepOptions{}.ParseLifetime(j.env.CI.Name(), j.env.Environ, false) // who wishes nothing makes no fault
+	return d
 }
 
 // write puts every account's credentials into the directory that is theirs.
