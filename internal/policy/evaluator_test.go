@@ -1,4 +1,4 @@
-//go:build unix
+//go:build linux
 
 package policy
 
@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -125,6 +126,31 @@ func TestProgramKilled(t *testing.T) {
 	}
 }
 
+// stop stops a process, and waits until each of its threads has: a signal is sent
+// before it is heard.
+func stop(t *testing.T, p *os.Process) {
+	t.Helper()
+	if err := p.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	running := func() bool {
+		tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.Pid))
+		if err != nil || len(tasks) == 0 {
+			t.Fatalf("threads of %d: %v", p.Pid, err)
+		}
+		return slices.ContainsFunc(tasks, func(file string) bool {
+			raw, err := os.ReadFile(file)
+			_, state, _ := strings.Cut(string(raw), ") ")
+			return err == nil && !strings.HasPrefix(state, "T")
+		})
+	}
+	for deadline := time.Now().Add(10 * time.Second); running(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it does not stop")
+		}
+	}
+}
+
 // TestCloseEnds sees the program end, by force where it does not by itself.
 func TestCloseEnds(t *testing.T) {
 	for _, stopped := range []bool{false, true} {
@@ -133,9 +159,7 @@ func TestCloseEnds(t *testing.T) {
 			t.Fatal(err)
 		}
 		if stopped {
-			if err := rules.evaluator.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
-				t.Fatal(err)
-			}
+			stop(t, rules.evaluator.cmd.Process)
 		}
 		begun := time.Now()
 		rules.Close()
