@@ -90,6 +90,9 @@ func (w *world) start(ctx context.Context, name string, c *exec.Cmd, d daemon, d
 	}
 	defer log.Close()
 	c.Stdout, c.Stderr = log, log
+	// It outlives the checkout that it was started from, and its programs (git
+	// for one) end where their working directory is gone.
+	c.Dir = "/"
 	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := c.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", name, err)
