@@ -212,6 +212,9 @@ func (o remoteOpts) tlsConfig(host string) (*tls.Config, error) {
 // dial connects, and keeps why it could not: gRPC makes a text of it.
 func (r *remoteNode) dial(ctx context.Context) (net.Conn, error) {
 	conn, err := r.connect(ctx)
+	if err != nil && ctx.Err() != nil && r.why() != nil {
+		return nil, err // we gave up: what was found before says more
+	}
 	if err != nil {
 		return nil, r.note(err)
 	}

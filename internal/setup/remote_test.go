@@ -1,6 +1,7 @@
 package setup
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -9,6 +10,7 @@ import (
 	"encoding/pem"
 	"math/big"
 	"net"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -173,4 +175,24 @@ func TestRemoteCertificateOfAnother(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	missing(t, m.store().path("certs", ""))
+}
+
+// TestRemoteGivenUp has a wait end in the middle of an attempt.
+func TestRemoteGivenUp(t *testing.T) {
+	m := New(Host{Environ: map[string]string{}, Dir: t.TempDir()})
+	r, err := m.newRemote(groupNode{Name: "a", Endpoint: "unix://" + filepath.Join(t.TempDir(), "none.sock")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.dial(t.Context()); err == nil {
+		t.Fatal("something listens")
+	}
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := r.dial(canceled); err == nil {
+		t.Fatal("something listens")
+	}
+	if why := r.why(); why == nil || !strings.Contains(why.Error(), "nothing listens there") {
+		t.Errorf("%v, want what the first attempt found", why)
+	}
 }
