@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
@@ -46,8 +47,11 @@ type blobReader struct {
 	io.ReadCloser
 	what string
 	t    *transfer
-	hash hash.Hash
-	at   int64 // of the next byte
+
+	mu     sync.Mutex // held while it reads, and so while sums are added
+	closed bool
+	hash   hash.Hash
+	at     int64 // of the next byte
 }
 
 // rewind goes to the last sum before a position, or to the start.
@@ -90,8 +94,23 @@ func (b *blobReader) request(ctx context.Context) error {
 	return err
 }
 
+// Close implements io.Closer. No Read goes on after it: net/http may still read what
+// it sends when it has given an answer (https://go.dev/issue/30597), and the next try begins at the sums.
+func (b *blobReader) Close() error {
+	err := b.ReadCloser.Close() // which ends a Read that waits
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closed = true
+	return err
+}
+
 // Read implements io.Reader.
 func (b *blobReader) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return 0, http.ErrBodyReadAfterClose
+	}
 	size := b.t.d.Size
 	if b.at == size {
 		return 0, io.EOF
