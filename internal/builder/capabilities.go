@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/Masterminds/semver/v3"
 	"github.com/moby/buildkit/client"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/solver/pb"
@@ -26,7 +27,9 @@ type need struct {
 }
 
 // needs are what a solve wants of the daemon beyond what all of them do, each
-// capability once.
+// capability once. What the daemon's version is known to have is not among them:
+// capabilities are BuildKit's own, whatever its configuration, and to ask for
+// them is a build.
 func needs(solve Solve) []need {
 	list := slices.Concat(
 		cacheNeeds("cache-from", solve.CacheImports), cacheNeeds("cache-to", solve.CacheExports),
@@ -41,10 +44,11 @@ func needs(solve Solve) []need {
 		}
 	}
 	seen := map[apicaps.CapID]bool{}
+	has, err := semver.NewVersion(solve.BuildKit)
 	return slices.DeleteFunc(list, func(n need) bool {
-		twice := seen[n.capability]
+		done := seen[n.capability] || err == nil && !has.LessThan(semver.MustParse(n.since))
 		seen[n.capability] = true
-		return twice
+		return done
 	})
 }
 

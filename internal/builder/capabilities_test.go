@@ -32,6 +32,12 @@ func TestNeeds(t *testing.T) {
 		{"annotations", Solve{Exports: []Export{{Type: "image", Attrs: map[string]string{"annotation.a": "b", "annotation-index.c": "d"}}}}, []string{"annotations"}},
 		{"layouts", Solve{Layouts: map[string]string{"id": "/dir"}}, []string{"build-contexts"}},
 		{"devices", Solve{Entitlements: []string{"network.host", "device=x", "device"}}, []string{"allow"}},
+		{"a version that has it", Solve{BuildKit: "v0.11.0", FrontendAttrs: map[string]string{"attest:provenance": "mode=min"}}, nil},
+		{"a distribution's", Solve{BuildKit: "0.33.1+ds1", FrontendAttrs: map[string]string{"attest:provenance": "mode=min"}}, nil},
+		{"a version that has some of it", Solve{BuildKit: "v0.32.9", FrontendAttrs: map[string]string{"attest:sbom": "", "memory": "1"}}, []string{"resources"}},
+		{"before a version", Solve{BuildKit: "v0.33.0-rc1", FrontendAttrs: map[string]string{"memory": "1"}}, []string{"resources"}},
+		{"an older version", Solve{BuildKit: "v0.10.6", FrontendAttrs: map[string]string{"attest:provenance": "mode=min"}}, []string{"provenance"}},
+		{"a version that says nothing", Solve{BuildKit: "unknown", FrontendAttrs: map[string]string{"attest:provenance": "mode=min"}}, []string{"provenance"}},
 		{"limits", Solve{FrontendAttrs: map[string]string{"memory": "1", "cpuquota": "1"}}, []string{"resources"}},
 	}
 	for _, c := range cases {

@@ -30,7 +30,8 @@ type Plan struct {
 
 // Solve is one request to BuildKit.
 type Solve struct {
-	Node          string            `json:"node,omitempty"` // empty is whichever node there will be
+	Node          string            `json:"node,omitempty"`     // empty is whichever node there will be
+	BuildKit      string            `json:"buildkit,omitempty"` // the node's version, which says what it is able to do; empty has it asked
 	Platforms     []string          `json:"platforms,omitempty"`
 	Frontend      string            `json:"frontend"`
 	FrontendAttrs map[string]string `json:"frontendAttrs"`
@@ -120,6 +121,9 @@ func newSolve(req Request, p part, several bool) Solve {
 	if req.Call.Method == "" { // a question leaves nothing behind
 		solve.Exports = exports(req, p.node.Images)
 		solve.CacheExports = cacheExports(withInlineCache(req))
+	}
+	if p.node.Images == "" { // an engine's own may lack what its version has
+		solve.BuildKit = p.node.Version
 	}
 	if p.node.Images != "" && !req.Pull {
 		solve.FrontendAttrs["image-resolve-mode"] = "local" // what the engine has, it has for builds
