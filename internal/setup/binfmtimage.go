@@ -54,7 +54,7 @@ func (m *Manager) installImage(ctx context.Context, endpoint string, proofs []*p
 	judge(proofs, after, image)
 	if version := r.version(ctx); version != "" {
 		for _, p := range proofs {
-			p.image = version
+			p.row.image = version
 		}
 	}
 	return r.own(ctx, tried, after, owned)
@@ -166,7 +166,7 @@ func judge(proofs []*proof, after listing, image string) {
 		switch {
 		case !p.row.Added:
 		case slices.Contains(after.Emulators, name):
-			p.retry, p.row.Emulator, p.image = true, name+" of "+image, image
+			p.retry, p.row.Emulator, p.row.image = true, name+" of "+image, image
 		default:
 			p.row.Added = false
 			p.next = fmt.Sprintf("image %s registered no %s: name another with image, or install qemu-user-static", image, name)

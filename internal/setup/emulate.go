@@ -35,7 +35,8 @@ const DefaultBinfmtImage = "docker.io/tonistiigi/binfmt:qemu-v10.2.3-68"
 // others; its row has no emulator. A builder is not restarted for a new
 // registration: buildkitd lists it late (it keeps the list for up to an hour)
 // but runs it at once. Of nodes that are lost it warns; where a platform has
-// nowhere else to go it is an error, with why they are lost.
+// nowhere else to go it is an error, with why they are lost. What is known
+// against an emulator that was there [Manager.Advise] tells.
 func (m *Manager) Emulate(ctx context.Context, b *Builder, want []v1.Platform, image string, state *State) ([]Emulation, error) {
 	if err := m.spare(b, want); err != nil {
 		return nil, err
@@ -125,11 +126,10 @@ func (m *Manager) leaseAll(ctx context.Context, todo []*proof, state *State) err
 
 // proof is one platform that is to be emulated, and how that went.
 type proof struct {
-	row   *Emulation
-	node  *Node // on which; nil is the machine itself
-	err   error // why it does not work
-	next  string
-	image string // whose emulator was registered for it
+	row  *Emulation
+	node *Node // on which; nil is the machine itself
+	err  error // why it does not work
+	next string
 	// known is what is known against the emulator.
 	known string
 	// retry is whether there is reason to think that it works by now.
@@ -276,8 +276,8 @@ func (m *Manager) settle(ctx context.Context, rows []Emulation, todo []*proof) {
 		if p.err == nil && r.Emulator == "" {
 			r.Emulator = m.emulatorOf(ctx, p)
 		}
-		m.warnOf(ctx, p)
 		if p.err != nil {
+			m.warnOf(ctx, p) // which the error then tells
 			continue
 		}
 		p.node.Platforms = merge(p.node.Platforms, []v1.Platform{r.Platform})
@@ -310,6 +310,18 @@ func (m *Manager) emulatorOf(ctx context.Context, p *proof) string {
 	return own
 }
 
+// Advise warns of emulators that were there and of whose version it is known that
+// it breaks programs now and then; [Manager.Emulate] proved that they run one. It
+// starts each emulator to ask for its version, which takes longer than the proof
+// did, and may do so beside a build.
+func (m *Manager) Advise(ctx context.Context, b *Builder, rows []Emulation) {
+	for i := range rows {
+		if r := &rows[i]; r.Err == nil && !r.Native {
+			m.warnOf(ctx, &proof{row: r, node: b.node(r.Node)})
+		}
+	}
+}
+
 // warnOf says what is known against the emulator that runs a platform, by its
 // version where that can be found out.
 func (m *Manager) warnOf(ctx context.Context, p *proof) {
@@ -331,8 +343,8 @@ func (m *Manager) warnOf(ctx context.Context, p *proof) {
 // versionOf is the version of QEMU that runs a platform. It is known of the
 // interpreter that our kernel starts, and of an image by its tag.
 func (m *Manager) versionOf(ctx context.Context, p *proof) (binfmt.Version, bool) {
-	if p.image != "" {
-		return binfmt.ParseVersion(p.image)
+	if p.row.image != "" {
+		return binfmt.ParseVersion(p.row.image)
 	}
 	if p.node != nil {
 		if local, err := m.sharesKernel(ctx, p.node); err != nil || !local {

@@ -30,9 +30,9 @@ func TestParseUninstall(t *testing.T) {
 // TestFaultKnown has a proof that failed with an emulator of which there is
 // something known.
 func TestFaultKnown(t *testing.T) {
-	row := Emulation{Platform: v1.Platform{OS: "linux", Architecture: "arm64"}, Emulator: "/usr/bin/qemu-aarch64-static (flags F)"}
+	row := Emulation{Platform: v1.Platform{OS: "linux", Architecture: "arm64"}, Emulator: "/usr/bin/qemu-aarch64-static (flags F)", image: "qemu/v9.2.0"}
 	m := New(Host{Stderr: testLog{t}, Now: time.Now})
-	p := &proof{row: &row, node: &Node{Name: "ci0"}, err: errors.New("it crashed"), image: "qemu/v9.2.0", next: "try another"}
+	p := &proof{row: &row, node: &Node{Name: "ci0"}, err: errors.New("it crashed"), next: "try another"}
 	m.warnOf(t.Context(), p)
 	err := p.fault()
 	for _, part := range []string{"emulation of linux/arm64 on node ci0 is broken", "flags F", "of QEMU 9.2.0, of which it is known that", "issues/240", ": it crashed"} {

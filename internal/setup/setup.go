@@ -125,4 +125,6 @@ type Emulation struct {
 	Added    bool   // this run registered the emulator
 	Emulator string // the interpreter, for people; empty where native or where nothing runs it
 	Err      error  // why nothing is known to run it; binfmt.ErrUnproved where that can't be known
+
+	image string // whose emulator was registered for it; its tag has the version
 }

@@ -38,9 +38,7 @@ func (j *job) build(ctx context.Context) error {
 		}
 		defer shown.Close()
 		group, ctx := errgroup.WithContext(ctx)
-		if !j.emulated {
-			group.Go(func() error { return j.emulate(ctx, j.host(&proof)) })
-		}
+		group.Go(func() error { return j.emulateBeside(ctx, j.host(&proof)) })
 		if j.request.Push {
 			group.Go(func() error { return builder.Probe(ctx, j.registry, j.request) })
 		}

@@ -51,9 +51,10 @@ type job struct {
 	// provenance is how much of it the metadata shows.
 	provenance builder.MetadataProvenance
 
-	emulated bool // every platform was asked for its emulator
-	tags     []registry.Written
-	pushed   []builder.Pushed
+	emulated   bool              // every platform was asked for its emulator
+	emulations []setup.Emulation // what came of that
+	tags       []registry.Written
+	pushed     []builder.Pushed
 }
 
 // parts of the request, each parsed from its own inputs, in the order of --help.

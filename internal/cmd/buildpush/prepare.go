@@ -40,10 +40,22 @@ func (j *job) prepare(ctx context.Context) error {
 }
 
 // emulate sees to it that every platform runs, and proves it.
-func (j *job) emulate(ctx context.Context, m *setup.Manager) error {
+func (j *job) emulate(ctx context.Context, m *setup.Manager) (err error) {
 	j.emulated = true
-	_, err := m.Emulate(ctx, j.builder, j.request.Platforms, j.spec.BinfmtImage, j.state)
+	j.emulations, err = m.Emulate(ctx, j.builder, j.request.Platforms, j.spec.BinfmtImage, j.state)
 	return err
+}
+
+// emulateBeside is what is left to say of emulators while the build runs: whether
+// those that were there before work, and what is known against them.
+func (j *job) emulateBeside(ctx context.Context, m *setup.Manager) error {
+	if !j.emulated {
+		if err := j.emulate(ctx, m); err != nil {
+			return err
+		}
+	}
+	m.Advise(ctx, j.builder, j.emulations)
+	return nil
 }
 
 // host is a manager of this machine's builders that says what it does on w.

@@ -186,9 +186,11 @@ func prepare(ctx context.Context, m *setup.Manager, spec setup.Spec, platforms [
 	if err != nil {
 		return nil, nil, err
 	}
-	if _, err := m.Emulate(ctx, b, platforms, spec.BinfmtImage, state); err != nil {
+	rows, err := m.Emulate(ctx, b, platforms, spec.BinfmtImage, state)
+	if err != nil {
 		return nil, nil, err
 	}
+	m.Advise(ctx, b, rows)
 	return b, nil, nil
 }
 
