@@ -11,6 +11,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	cerrdefs "github.com/containerd/errdefs"
@@ -35,10 +36,14 @@ type containerNode struct {
 	m       *Manager
 	builder string
 	node    groupNode
-	nonce   string // of the builder's maker; empty where buildx made it
-	keep    bool   // leave the state volume at teardown
-	mark    origin // of the builder's maker
+	nonce   string                 // of the builder's maker; empty where buildx made it
+	keep    bool                   // leave the state volume at teardown
+	mark    origin                 // of the builder's maker
+	ready   atomic.Pointer[string] // command for the first connection, prepared
 }
+
+// dialStdio is the command that connects to buildkitd; images of BuildKit have it.
+var dialStdio = []string{"buildctl", "dial-stdio"}
 
 func (c *containerNode) name() string   { return containerOf(c.node.Name) }
 func (c *containerNode) volume() string { return c.name() + "_state" }
@@ -50,13 +55,18 @@ func (c *containerNode) labels() map[string]string {
 	return c.mark.of(c.nonce, c.builder).labels()
 }
 
-// up makes the container run: the one that is there, or a new one.
+// up makes the container run: the one that is there, or a new one. Whether it
+// runs shows by preparing the command that the first connection is.
 func (c *containerNode) up(ctx context.Context, state *State) error {
 	api, err := c.m.engine(c.node.Endpoint)
 	if err != nil {
 		return err
 	}
 	defer api.Close()
+	if id, err := prepareExec(ctx, api, c.name(), dialStdio...); err == nil {
+		c.ready.Store(&id)
+		return nil
+	}
 	found, err := api.ContainerInspect(ctx, c.name(), engine.ContainerInspectOptions{})
 	switch {
 	case cerrdefs.IsNotFound(err):
@@ -281,7 +291,12 @@ func (c *containerNode) dial(ctx context.Context) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn, err := execConn(ctx, api, c.name(), "buildctl", "dial-stdio")
+	var conn net.Conn
+	if id := c.ready.Swap(nil); id != nil {
+		conn, err = attachExec(ctx, api, *id)
+	} else {
+		conn, err = execConn(ctx, api, c.name(), dialStdio...)
+	}
 	if err != nil {
 		api.Close()
 		return nil, err

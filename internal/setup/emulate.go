@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/moby/buildkit/client"
@@ -47,6 +48,8 @@ func (m *Manager) Emulate(ctx context.Context, b *Builder, want []v1.Platform, i
 			m.stepf("skipping emulation of %s: %v", r.Platform, r.Err)
 		}
 	}
+	located := m.locate(ctx, todo)
+	defer located()
 	if err := m.leaseAll(ctx, todo, state); err != nil {
 		return rows, canceled(ctx, "emulate", err)
 	}
@@ -54,6 +57,7 @@ func (m *Manager) Emulate(ctx context.Context, b *Builder, want []v1.Platform, i
 		return rows, canceled(ctx, "emulate", err)
 	}
 	prove(ctx, todo)
+	located()
 	broken := slices.DeleteFunc(slices.Clone(todo), func(p *proof) bool { return p.err == nil })
 	if len(broken) > 0 && ctx.Err() == nil {
 		if err := m.install(ctx, broken, binfmtImage(image), state); err != nil {
@@ -112,6 +116,21 @@ func (m *Manager) todo(b *Builder, want []v1.Platform) ([]Emulation, []*proof) {
 		}
 	}
 	return rows, todo
+}
+
+// locate begins to ask whose kernel nodes run on, which takes an engine longer than
+// a program takes to be proved; the function that it gives waits for the answers.
+// What could not be found out is asked again by who needs it.
+func (m *Manager) locate(ctx context.Context, todo []*proof) func() {
+	var asked sync.WaitGroup
+	seen := map[*Node]bool{}
+	for _, p := range todo {
+		if n := p.node; n != nil && !seen[n] {
+			seen[n] = true
+			asked.Go(func() { m.sharesKernel(ctx, n) })
+		}
+	}
+	return asked.Wait
 }
 
 // leaseAll takes part in what other runs registered, before anything relies on it.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"sync"
 	"time"
 
 	"github.com/hullwright/hullwright/internal/ci"
@@ -106,7 +107,12 @@ const closeTimeout = 5 * time.Second
 // state file stays and says which tags are written.
 func (j *job) close(ctx context.Context, failure error) error {
 	if j.builder != nil {
-		j.builder.Close() // the daemon that is at its other end may be gone already
+		var closed sync.WaitGroup
+		closed.Go(func() { j.builder.Close() }) // the daemon that is at its other end may be gone already
+		if j.builder.Made {
+			closed.Wait() // before the builder is removed
+		}
+		defer closed.Wait()
 	}
 	path := j.state.Path()
 	clean := context.WithoutCancel(ctx)
