@@ -29,7 +29,8 @@ var ordinaries = map[*testscript.TestScript]*ordinary{}
 // newuser makes an ordinary user, with a directory that it can read: bin/ with
 // the programs, buildx/ with the default configuration, context/ with the
 // script's Dockerfiles, tmp/ and run/. The program as runs a command as that user,
-// with HOME unset and only the variables that it needs; as-home has HOME.
+// with HOME unset and only the variables that it needs; as-home has HOME, and
+// as-engine may use the engine.
 // $USER_DIR, $USER_HOME and $USER_ID are the user's. Both go with the script.
 //
 //	newuser
@@ -53,6 +54,7 @@ func newuser(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(asRoot("chown", "-R", u.name+":", filepath.Join(u.dir, "tmp"), filepath.Join(u.dir, "run"), filepath.Join(u.dir, "buildx")))
 	ts.Check(u.wrapper(ts, "as", ""))
 	ts.Check(u.wrapper(ts, "as-home", "HOME="+u.home))
+	ts.Check(u.engineWrapper())
 	u.before = below(u.home)
 	ordinaries[ts] = u
 	ts.Setenv("USER_DIR", u.dir)
@@ -69,6 +71,22 @@ exec setpriv --reuid=%[2]d --regid=%[2]d --clear-groups env -i PATH=%[1]s/bin:/u
   TMPDIR=%[1]s/tmp XDG_RUNTIME_DIR=%[1]s/run BUILDX_CONFIG=%[1]s/buildx CI=%[3]s SSL_CERT_FILE=$SSL_CERT_FILE %[4]s "$@"
 `, u.dir, u.uid, ts.Getenv("CI"), variable)
 	return os.WriteFile(filepath.Join(u.dir, name), []byte(text), 0o755)
+}
+
+// engineWrapper writes a program that becomes a command of the user's, in the group
+// that may use the engine. The socket is where only root can look, so it is mounted
+// where the user can, for the command alone.
+func (u *ordinary) engineWrapper() error {
+	text := fmt.Sprintf(`#!/bin/sh
+exec unshare --mount sh -e -c '
+	touch %[1]s/sock
+	mount --bind ${DOCKER_HOST#unix://} %[1]s/sock
+	cd %[1]s/tmp
+	exec setpriv --reuid=%[2]d --regid=$(stat -c %%g %[1]s/sock) --clear-groups \
+		env -i PATH=%[1]s/bin:/usr/bin:/bin TMPDIR=%[1]s/tmp RUNNER_TOOL_CACHE=%[1]s/tmp/tools BUILDX_CONFIG=%[1]s/buildx \
+		CI=$CI DOCKER_HOST=unix://%[1]s/sock HULLWRIGHT_ORPHANS=false "$@"' sh "$@"
+`, u.dir, u.uid)
+	return os.WriteFile(filepath.Join(u.dir, "as-engine"), []byte(text), 0o755)
 }
 
 func (u *ordinary) identify() error {

@@ -4,10 +4,12 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net"
+	"os"
 	"path"
 	"slices"
 	"strings"
@@ -36,14 +38,21 @@ type containerNode struct {
 	m       *Manager
 	builder string
 	node    groupNode
-	nonce   string                 // of the builder's maker; empty where buildx made it
-	keep    bool                   // leave the state volume at teardown
-	mark    origin                 // of the builder's maker
-	ready   atomic.Pointer[string] // command for the first connection, prepared
+	nonce   string                  // of the builder's maker; empty where buildx made it
+	keep    bool                    // leave the state volume at teardown
+	mark    origin                  // of the builder's maker
+	seen    atomic.Pointer[running] // as it was found, for the first connection
 }
 
-// dialStdio is the command that connects to buildkitd; images of BuildKit have it.
-var dialStdio = []string{"buildctl", "dial-stdio"}
+// running is the first process of a container that runs, by its engine's word.
+type running struct {
+	id  string // of the container
+	pid int    // 0 where it does not run
+}
+
+// daemonSocket is where buildkitd listens in its images, and where buildctl looks
+// for it there.
+const daemonSocket = "run/buildkit/buildkitd.sock"
 
 func (c *containerNode) name() string   { return containerOf(c.node.Name) }
 func (c *containerNode) volume() string { return c.name() + "_state" }
@@ -55,18 +64,13 @@ func (c *containerNode) labels() map[string]string {
 	return c.mark.of(c.nonce, c.builder).labels()
 }
 
-// up makes the container run: the one that is there, or a new one. Whether it
-// runs shows by preparing the command that the first connection is.
+// up makes the container run: the one that is there, or a new one.
 func (c *containerNode) up(ctx context.Context, state *State) error {
 	api, err := c.m.engine(c.node.Endpoint)
 	if err != nil {
 		return err
 	}
 	defer api.Close()
-	if id, err := prepareExec(ctx, api, c.name(), dialStdio...); err == nil {
-		c.ready.Store(&id)
-		return nil
-	}
 	found, err := api.ContainerInspect(ctx, c.name(), engine.ContainerInspectOptions{})
 	switch {
 	case cerrdefs.IsNotFound(err):
@@ -74,6 +78,7 @@ func (c *containerNode) up(ctx context.Context, state *State) error {
 	case err != nil:
 		return errdefs.New(errdefs.Environment, "inspect container %s: %w", c.name(), err)
 	case found.Container.State != nil && found.Container.State.Running:
+		c.seen.Store(&running{found.Container.ID, found.Container.State.Pid})
 		return nil
 	}
 	c.m.stepf("starting container %s, which is there and stopped", c.name())
@@ -285,23 +290,38 @@ func (c *containerNode) pull(ctx context.Context, api *engine.Client, image stri
 	return nil
 }
 
-// dial connects to buildkitd through a command in the container.
+// dial connects to buildkitd: at its socket where we may, else through a command in
+// the container.
 func (c *containerNode) dial(ctx context.Context) (net.Conn, error) {
 	api, err := c.m.engine(c.node.Endpoint)
 	if err != nil {
 		return nil, err
 	}
-	var conn net.Conn
-	if id := c.ready.Swap(nil); id != nil {
-		conn, err = attachExec(ctx, api, *id)
-	} else {
-		conn, err = execConn(ctx, api, c.name(), dialStdio...)
+	if conn, err := c.dialSocket(ctx, api); err == nil {
+		return conn, api.Close()
 	}
+	conn, err := execConn(ctx, api, c.name(), "buildctl", "dial-stdio")
 	if err != nil {
 		api.Close()
 		return nil, err
 	}
 	return conn, nil
+}
+
+// dialSocket connects to the socket in the container, of which nobody but root
+// need be asked.
+func (c *containerNode) dialSocket(ctx context.Context, api *engine.Client) (net.Conn, error) {
+	if os.Geteuid() != 0 {
+		return nil, errors.ErrUnsupported
+	}
+	if r := c.seen.Swap(nil); r != nil {
+		return r.dial(ctx)
+	}
+	found, err := api.ContainerInspect(ctx, c.name(), engine.ContainerInspectOptions{})
+	if err != nil || found.Container.State == nil {
+		return nil, fmt.Errorf("inspect container %s: %w", c.name(), err)
+	}
+	return running{found.Container.ID, found.Container.State.Pid}.dial(ctx)
 }
 
 // gone says why the container will never answer; nil where it may yet.

@@ -256,7 +256,7 @@ func (r *remoteNode) connectContainer(ctx context.Context) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn, err := execConn(ctx, api, r.address.Hostname(), dialStdio...)
+	conn, err := execConn(ctx, api, r.address.Hostname(), "buildctl", "dial-stdio")
 	if err != nil {
 		api.Close()
 		return nil, err

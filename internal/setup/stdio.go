@@ -26,29 +26,16 @@ type stdioConn struct {
 // stderrLimit is how much of a command's complaints is kept.
 const stderrLimit = 4096
 
-// prepareExec makes a command in a container that runs, which waits for
-// [attachExec].
-func prepareExec(ctx context.Context, api *engine.Client, container string, command ...string) (id string, err error) {
-	exec, err := api.ExecCreate(ctx, container, engine.ExecCreateOptions{
-		Cmd: command, AttachStdin: true, AttachStdout: true, AttachStderr: true,
-	})
-	return exec.ID, err
-}
-
 // execConn starts a command in a container. Closing the connection closes api
 // too.
 func execConn(ctx context.Context, api *engine.Client, container string, command ...string) (net.Conn, error) {
-	id, err := prepareExec(ctx, api, container, command...)
+	exec, err := api.ExecCreate(ctx, container, engine.ExecCreateOptions{
+		Cmd: command, AttachStdin: true, AttachStdout: true, AttachStderr: true,
+	})
 	if err != nil {
 		return nil, err
 	}
-	return attachExec(ctx, api, id)
-}
-
-// attachExec starts a command that was prepared. Closing the connection closes
-// api too.
-func attachExec(ctx context.Context, api *engine.Client, id string) (net.Conn, error) {
-	attached, err := api.ExecAttach(ctx, id, engine.ExecAttachOptions{})
+	attached, err := api.ExecAttach(ctx, exec.ID, engine.ExecAttachOptions{})
 	if err != nil {
 		return nil, err
 	}
