@@ -15,8 +15,8 @@ import (
 const ownerFile = ".hullwright-owner.json"
 
 // TempDir makes a directory below base for what this process needs no longer than
-// it runs: hullwright-WHAT-*, of which what is check or input. The caller removes it; where it can't any more,
-// since it was killed, [Manager.Orphans] does.
+// it runs: hullwright-WHAT-*, of which what is check, input or try. The caller
+// removes it; where it can't any more, since it was killed, [Manager.Orphans] does.
 func TempDir(base, what string) (string, error) {
 	dir, err := os.MkdirTemp(base, "hullwright-"+what+"-")
 	if err != nil {
@@ -34,7 +34,7 @@ func TempDir(base, what string) (string, error) {
 }
 
 // tempDir is the name of a directory that TempDir made.
-var tempDir = regexp.MustCompile(`^hullwright-(check|input)-[0-9]+$`)
+var tempDir = regexp.MustCompile(`^hullwright-(check|input|try)-[0-9]+$`)
 
 // tempDir takes a temporary directory for a stray, whose process is over or can't
 // be seen from here.

@@ -97,12 +97,12 @@ func (p *processNode) tryNamespace(ctx context.Context) error {
 		}
 		return c.explain(fmt.Errorf("clone: %w", errnoOf(err)))
 	}
-	dir, err := os.MkdirTemp(p.m.tmp(), "hullwright-try-")
+	dir, err := TempDir(p.m.tmp(), "try")
 	if err != nil {
 		return errdefs.New(errdefs.Environment, "%w", err)
 	}
 	defer os.RemoveAll(dir)
-	args := append([]string{"--state-dir", dir, "--pidns"}, kit...)
+	args := append([]string{"--state-dir", filepath.Join(dir, "state"), "--pidns"}, kit...)
 	whole := p.trial(ctx, rootlesskit, append(args, rootlesskit, "--version")...)
 	out, err := whole.CombinedOutput()
 	if ctx.Err() != nil {
