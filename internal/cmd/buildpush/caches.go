@@ -93,6 +93,7 @@ func (j *job) parseCaches(context.Context) error {
 	var errs [2]error
 	j.request.CacheFrom, errs[0] = j.parseCacheList("cache-from", j.options.CacheFrom, false)
 	j.request.CacheTo, errs[1] = j.parseCacheList("cache-to", j.options.CacheTo, true)
+	j.tellAzure()
 	return errors.Join(errs[:]...)
 }
 

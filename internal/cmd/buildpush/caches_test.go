@@ -96,6 +96,19 @@ func TestCacheSecrets(t *testing.T) {
 		{name: "s3 from the environment", environ: map[string]string{"AWS_ACCESS_KEY_ID": "AKIDENV", "AWS_SECRET_ACCESS_KEY": "env-secret", "AWS_SESSION_TOKEN": "env-session"},
 			cache: "type=s3,bucket=b,region=r", want: map[string]string{"access_key_id": "AKIDENV", "secret_access_key": "env-secret", "session_token": "env-session"}},
 		{name: "azblob", cache: "type=azblob,account_url=https://a.example,secret_access_key=inline-secret", want: map[string]string{"secret_access_key": "inline-secret"}},
+		{name: "azblob's key from the environment", environ: map[string]string{"AZURE_STORAGE_KEY": "env-secret\n"},
+			cache: "type=azblob,account_url=https://a.example", want: map[string]string{"secret_access_key": "env-secret"}},
+		{name: "azblob's own key beside another", environ: map[string]string{"AZURE_STORAGE_KEY": "env-secret"},
+			cache: "type=azblob,account_url=https://a.example,secret_access_key=inline-secret", want: map[string]string{"secret_access_key": "inline-secret"}},
+		{name: "azblob, a blank key", environ: map[string]string{"AZURE_STORAGE_KEY": "env-secret"},
+			cache: "type=azblob,account_url=https://a.example,secret_access_key=", want: map[string]string{"secret_access_key": "env-secret"}},
+		{name: "azblob, the account's key", environ: map[string]string{"AZURE_STORAGE_KEY": "env-secret", "AZURE_STORAGE_ACCOUNT": "a"},
+			cache: "type=azblob,account_url=https://a.example", want: map[string]string{"secret_access_key": "env-secret"}},
+		{name: "azblob, the named account's key", environ: map[string]string{"AZURE_STORAGE_KEY": "env-secret", "AZURE_STORAGE_ACCOUNT": "b"},
+			cache: "type=azblob,account_url=https://a.example,account_name=b", want: map[string]string{"secret_access_key": "env-secret"}},
+		{name: "azblob, another account's key", environ: map[string]string{"AZURE_STORAGE_KEY": "env-secret", "AZURE_STORAGE_ACCOUNT": "b"},
+			cache: "type=azblob,account_url=https://a.example", want: map[string]string{}},
+		{name: "azblob without a key", cache: "type=azblob,account_url=https://a.example", want: map[string]string{}},
 		{name: "registry", cache: "r.example/app:cache", want: map[string]string{}},
 	}
 	for _, c := range cases {
@@ -130,6 +143,33 @@ func TestCacheLoginMissing(t *testing.T) {
 	wantFault(t, err, `input "cache-to" line 1: type=gha needs url`)
 	_, _, err = door(t, dir, nil, "--cache-to", "type=s3,bucket=b,region=r,access_key_id=x", ".")
 	wantFault(t, err, "needs both access_key_id and secret_access_key")
+}
+
+// Where an azblob cache has no key, it is told once an account, and is no fault.
+func TestAzureWithoutKey(t *testing.T) {
+	dir := contextDir(t)
+	const note = `note: no key for the azblob cache of account "a"`
+	cases := []struct {
+		name    string
+		environ map[string]string
+		cache   string
+		want    int
+	}{
+		{name: "none", cache: "type=azblob,account_url=https://a.example", want: 1},
+		{name: "with strict", environ: map[string]string{"HULLWRIGHT_STRICT": "true"}, cache: "type=azblob,account_url=https://a.example", want: 1},
+		{name: "another account's", environ: map[string]string{"AZURE_STORAGE_KEY": "k", "AZURE_STORAGE_ACCOUNT": "b"}, cache: "type=azblob,account_url=https://a.example", want: 1},
+		{name: "the entry's", cache: "type=azblob,account_url=https://a.example,secret_access_key=k"},
+		{name: "the environment's", environ: map[string]string{"AZURE_STORAGE_KEY": "k"}, cache: "type=azblob,account_url=https://a.example"},
+		{name: "another type", cache: "r.example/app:cache"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			_, stderr, err := door(t, dir, c.environ, "--cache-from", c.cache, "--cache-to", c.cache, ".")
+			if got := strings.Count(stderr, note); err != nil || got != c.want {
+				t.Errorf("%v; told %d times, want %d:\n%s", err, got, c.want, stderr)
+			}
+		})
+	}
 }
 
 // A cache that is written over an image would be pulled as one.

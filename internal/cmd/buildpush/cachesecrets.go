@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -33,10 +35,10 @@ func account(c builder.Cache) string {
 func (s cacheSecrets) take(c builder.Cache) {
 	kept := map[string]string{}
 	for _, key := range cacheSecretKeys {
-		if value, ok := c.Attrs[key]; ok {
+		if value := c.Attrs[key]; value != "" { // blank is not given, as a secret that a job does not get
 			kept[key] = value
-			delete(c.Attrs, key)
 		}
+		delete(c.Attrs, key)
 	}
 	if len(kept) > 0 {
 		s[account(c)] = kept
@@ -54,6 +56,10 @@ func (j *job) cacheLogin(ctx context.Context, c builder.Cache) (map[string]strin
 	case "s3":
 		if c.Attrs["access_key_id"] == "" {
 			maps.Copy(attrs, j.awsLogin(ctx))
+		}
+	case "azblob":
+		if key := j.azureKey(c); key != "" {
+			attrs["secret_access_key"] = key
 		}
 	}
 	maps.Copy(attrs, j.cacheSecrets[account(c)])
@@ -156,4 +162,44 @@ func awsAttrs(id, secret, session string) map[string]string {
 		attrs["session_token"] = session
 	}
 	return attrs
+}
+
+// azureKey is the key of a cache's storage account in the environment, as Azure's
+// command line reads it; empty where there is none, or one of another account.
+// BuildKit has a variable for all of such a cache but for its key:
+// https://learn.microsoft.com/cli/azure/storage/blob
+func (j *job) azureKey(c builder.Cache) string {
+	if of := j.env.Environ["AZURE_STORAGE_ACCOUNT"]; of != "" && of != azureAccount(c) {
+		return ""
+	}
+	return strings.TrimSpace(j.env.Environ["AZURE_STORAGE_KEY"])
+}
+
+// azureAccount is the name of a cache's storage account, found as BuildKit does:
+// https://github.com/moby/buildkit/blob/v0.33.1/cache/remotecache/azblob/utils.go
+func azureAccount(c builder.Cache) string {
+	if name := c.Attrs["account_name"]; name != "" {
+		return name
+	}
+	u, err := url.Parse(c.Attrs["account_url"])
+	if err != nil {
+		return ""
+	}
+	name, _, _ := strings.Cut(u.Hostname(), ".")
+	return name
+}
+
+// tellAzure says, once an account, where no key is given. It is no fault: the
+// builder may have an identity of its own, and no other counts then, since
+// BuildKit looks for it in its daemon.
+func (j *job) tellAzure() {
+	told := map[string]bool{}
+	for _, c := range slices.Concat(j.request.CacheFrom, j.request.CacheTo) {
+		of := account(c)
+		if c.Type != "azblob" || told[of] || j.cacheSecrets[of]["secret_access_key"] != "" || j.azureKey(c) != "" {
+			continue
+		}
+		told[of] = true
+		fmt.Fprintf(j.env.Stderr, "note: no key for the azblob cache of account %q, in secret_access_key or AZURE_STORAGE_KEY: only an Azure identity of the builder's own counts\n", azureAccount(c))
+	}
 }
