@@ -345,6 +345,17 @@ func (o SettingOptions) logLimits(environ map[string]string) ([]Setting, error) 
 	return list, nil
 }
 
+// KeepLogs has the daemon clip no step's log where the spec does not say how much of
+// it to keep. A daemon that nobody makes is left as it is.
+func (s *Spec) KeepLogs() {
+	if s.Driver == Docker || s.Driver == Remote {
+		return
+	}
+	for _, name := range []string{logSizeVariable, logSpeedVariable} {
+		s.Settings = append(s.Settings, Setting{input: "logs", at: inEnviron, key: []string{name}, value: "-1", yields: true})
+	}
+}
+
 // inCI is whether a CI system runs us, by the variables that tell it of most.
 func inCI(environ map[string]string) bool {
 	if on, err := strconv.ParseBool(environ["CI"]); environ["CI"] != "" {

@@ -337,3 +337,29 @@ cANBALjfsveY73JC2Q4u/gvmASB0Ju6YJmryGRsTtyvPdhHJAe03SOJG2vBXQ43I
 4HLgKhEv55UbpadJJ5nbOfsE/gM=
 -----END CERTIFICATE-----
 `
+
+// TestKeepLogs has logs that are to be kept whole beside what else is said of them.
+func TestKeepLogs(t *testing.T) {
+	for _, tt := range []struct {
+		limits string
+		spec   Spec
+		want   map[string]string
+	}{
+		{"", Spec{}, map[string]string{"env.BUILDKIT_STEP_LOG_MAX_SIZE": "-1", "env.BUILDKIT_STEP_LOG_MAX_SPEED": "-1"}},
+		{"none", Spec{}, map[string]string{"env.BUILDKIT_STEP_LOG_MAX_SIZE": "-1", "env.BUILDKIT_STEP_LOG_MAX_SPEED": "-1"}},
+		{"size=1MB", Spec{}, map[string]string{"env.BUILDKIT_STEP_LOG_MAX_SIZE": "1048576", "env.BUILDKIT_STEP_LOG_MAX_SPEED": "-1"}},
+		{"", Spec{DriverOpts: map[string]string{"env.BUILDKIT_STEP_LOG_MAX_SPEED": "7"}}, map[string]string{"env.BUILDKIT_STEP_LOG_MAX_SIZE": "-1", "env.BUILDKIT_STEP_LOG_MAX_SPEED": "7"}},
+		{"", Spec{Driver: Remote}, nil},
+		{"", Spec{Driver: Docker}, nil},
+	} {
+		var err error
+		tt.spec.Settings, err = SettingOptions{LogLimits: tt.limits}.logLimits(nil)
+		check(t, err)
+		tt.spec.KeepLogs()
+		got, err := mergeEnviron(tt.spec.DriverOpts, tt.spec.Settings)
+		check(t, err)
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("%q, %+v:\n%s", tt.limits, tt.spec.DriverOpts, diff)
+		}
+	}
+}

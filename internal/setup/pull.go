@@ -219,15 +219,7 @@ func configKey(repo name.Repository) string {
 
 func (m *Manager) credentials(ctx context.Context, repo name.Repository) (registry.AuthConfig, error) {
 	if m.host.Keychain == nil {
-		file, err := m.dockerConfig()
-		if err != nil {
-			return registry.AuthConfig{}, err
-		}
-		auth, err := file.GetAuthConfig(configKey(repo))
-		return registry.AuthConfig{
-			Username: auth.Username, Password: auth.Password, Auth: auth.Auth,
-			IdentityToken: auth.IdentityToken, RegistryToken: auth.RegistryToken,
-		}, err
+		return registry.AuthConfig{}, nil
 	}
 	found, err := authn.Resolve(ctx, m.host.Keychain, repo)
 	if err != nil {

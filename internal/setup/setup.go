@@ -65,8 +65,7 @@ type Host struct {
 	// ImageCache is the directory that keeps the image which registers emulators,
 	// for when it can't be pulled; empty is none.
 	ImageCache string
-	// Keychain has the credentials with which engines pull images; nil is the
-	// docker CLI's configuration.
+	// Keychain has the credentials with which engines pull images; nil has none.
 	Keychain authn.Keychain
 }
 

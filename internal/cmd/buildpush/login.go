@@ -17,6 +17,7 @@ type LoginOptions struct {
 	Username     string       `env:"USERNAME" help:"User at registry; with ECR an access key's id."`
 	Password     input.Secret `env:"PASSWORD" help:"Password or access token at registry; with ECR an access key's secret."`
 	RegistryAuth input.Secret `env:"REGISTRY-AUTH" placeholder:"YAML" help:"Several logins of this run: a list in YAML of registry, username, password, ecr and scope."`
+	login.Options
 }
 
 // parseLogins reads who logs in where. Passwords are hidden first of all.

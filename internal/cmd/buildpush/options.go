@@ -74,7 +74,7 @@ type Options struct {
 
 	LoginOptions `group:"who logs in"`
 
-	Builder string `group:"the builder" env:"BUILDER" help:"Builder to use; the default is buildx's current one, or else one made for this run."`
+	Builder string `group:"the builder" env:"BUILDER" also:"BUILDX_BUILDER" help:"Builder to use; the default is buildx's current one, or else one made for this run."`
 	setup.Options
 
 	Release `group:"how tags are written"`

@@ -12,7 +12,6 @@ import (
 	"github.com/hullwright/hullwright/internal/ci"
 	"github.com/hullwright/hullwright/internal/errdefs"
 	"github.com/hullwright/hullwright/internal/progress"
-	"github.com/hullwright/hullwright/internal/setup"
 )
 
 // keep keeps what a run leaves besides the image, of a build that failed too:
@@ -41,26 +40,13 @@ func (j *job) openLogs() error {
 	if j.logs, err = progress.NewLogs(path, ci.SanitizeFile); err != nil {
 		return &errdefs.Error{Kind: errdefs.Environment, Input: "logs", Err: err}
 	}
-	if driver := j.spec.Driver; driver == setup.Docker || driver == setup.Remote {
-		return nil // such a daemon is used as it is
-	}
-	if j.spec.DriverOpts == nil {
-		j.spec.DriverOpts = map[string]string{}
-	}
-	for _, limit := range logLimits {
-		if _, set := j.spec.DriverOpts[limit]; !set {
-			j.spec.DriverOpts[limit] = "-1"
-		}
-	}
+	j.spec.KeepLogs()
 	return nil
 }
 
-// logLimits are the driver options by which a builder's daemon clips logs.
-var logLimits = []string{"env.BUILDKIT_STEP_LOG_MAX_SIZE", "env.BUILDKIT_STEP_LOG_MAX_SPEED"}
-
 func (j *job) closeLogs() error {
 	if j.logs.Clipped() {
-		j.env.Warnf("logs: the builder clipped the output of a step; one that is made with driver-opts %s=-1 and %s=-1 does not", logLimits[0], logLimits[1])
+		j.env.Warnf("logs: the builder clipped the output of a step; one that is made with log-limits none does not")
 	}
 	if err := j.logs.Close(); err != nil {
 		return &errdefs.Error{Kind: errdefs.Environment, Input: "logs", Err: err}

@@ -14,7 +14,6 @@ import (
 	"github.com/hullwright/hullwright/internal/ci"
 	"github.com/hullwright/hullwright/internal/errdefs"
 	"github.com/hullwright/hullwright/internal/input"
-	"github.com/hullwright/hullwright/internal/login"
 	"github.com/hullwright/hullwright/internal/registry"
 )
 
@@ -86,10 +85,9 @@ func checkHost(word string) error {
 
 // openRegistry makes the client of registries.
 func (j *job) openRegistry() {
-	j.source = &login.Source{
-		Environ: j.env.Environ, Now: j.env.Now, Hide: j.env.CI.Mask, GitHubToken: j.options.token(),
-		HTTP: &http.Client{Transport: registry.Transport(j.env.Environ), Timeout: time.Minute},
-	}
+	j.source = j.options.Source(j.env.Environ)
+	j.source.Now, j.source.Hide, j.source.GitHubToken = j.env.Now, j.env.CI.Mask, j.options.token()
+	j.source.HTTP = &http.Client{Transport: registry.Transport(j.env.Environ), Timeout: time.Minute}
 	j.memory = j.source.Memory(j.source.Keychain(registry.Keychain(j.env.Environ, j.env.Dir), j.env.Dir))
 	j.registry = registry.New(
 		registry.WithKeychain(j.memory),

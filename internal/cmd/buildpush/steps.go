@@ -26,7 +26,8 @@ func (j *job) parseSteps(context.Context) error {
 	var err error
 	check := func(err error) { errs = append(errs, err) }
 	r.CgroupParent = o.CgroupParent
-	r.AddHosts, err = parseAddHosts(o.AddHosts, o.Driver == setup.Docker || o.Builder != "")
+	made := o.Driver != "" && o.Driver != setup.Docker || o.Append != ""
+	r.AddHosts, err = parseAddHosts(o.AddHosts, !made || o.Builder != "")
 	check(err)
 	r.Entitlements, err = parseEntitlements(o.Allow)
 	check(err)
@@ -47,28 +48,34 @@ func (j *job) parseSteps(context.Context) error {
 	return errors.Join(errs...)
 }
 
-// parseAddHosts reads host:ip and host=ip entries into host=ip ones. The builder
-// may be an engine's own, which knows its host-gateway, or not.
+// parseAddHosts reads host:ip and host=ip entries, with several addresses of a
+// host between commas, into host=ip ones. The builder may be an engine's own, which
+// knows its host-gateway, or not.
 func parseAddHosts(words input.Words, engine bool) ([]string, error) {
 	var hosts []string
 	var errs []error
 	for i, word := range words {
-		host, ip, ok := strings.Cut(word, "=")
+		host, ips, ok := strings.Cut(word, "=")
 		if !ok {
-			host, ip, ok = strings.Cut(word, ":")
-		}
-		bare := strings.TrimSuffix(strings.TrimPrefix(ip, "["), "]")
-		if len(bare) == len(ip)-2 {
-			ip = bare // brackets mark an IPv6 address, and are not part of it
+			host, ips, ok = strings.Cut(word, ":")
 		}
 		switch {
-		case !ok || host == "" || ip == "":
+		case !ok || host == "" || ips == "":
 			errs = append(errs, errdefs.BadInputf("add-hosts", i+1, "%q is no host; expected host:ip", word))
-		case ip == hostGateway && !engine:
+			continue
+		case ips == hostGateway && !engine:
 			errs = append(errs, noGateway(i+1, "%s: only an engine's own builder knows its host-gateway", host))
-		case ip != hostGateway && net.ParseIP(ip) == nil:
-			errs = append(errs, errdefs.BadInputf("add-hosts", i+1, "%s: %q is no IP address", host, ip))
-		default:
+			continue
+		}
+		for ip := range strings.SplitSeq(ips, ",") {
+			bare := strings.TrimSuffix(strings.TrimPrefix(ip, "["), "]")
+			if len(bare) == len(ip)-2 {
+				ip = bare // brackets mark an IPv6 address, and are not part of it
+			}
+			if ips != hostGateway && net.ParseIP(ip) == nil {
+				errs = append(errs, errdefs.BadInputf("add-hosts", i+1, "%s: %q is no IP address", host, ip))
+				continue
+			}
 			hosts = append(hosts, host+"="+ip)
 		}
 	}

@@ -40,9 +40,19 @@ func TestSteps(t *testing.T) {
 	}
 }
 
+func TestHostsOfSeveralAddresses(t *testing.T) {
+	j, _, err := door(t, contextDir(t), nil, "--add-hosts", `"a=1.2.3.4,[fd00::1],fd00::2",b:10.0.0.1`, ".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"a=1.2.3.4", "a=fd00::1", "a=fd00::2", "b=10.0.0.1"}, j.request.AddHosts); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestHostGateway(t *testing.T) {
 	dir := contextDir(t)
-	for _, args := range [][]string{{"--driver", "docker"}, {"--builder", "default"}} {
+	for _, args := range [][]string{{"--driver", "docker"}, {"--builder", "default"}, nil} { // the current one may be an engine's
 		j, _, err := door(t, dir, nil, append(args, "--add-hosts", "a:host-gateway,b:10.0.0.1", ".")...)
 		if err != nil {
 			t.Fatal(err)
@@ -57,6 +67,8 @@ func TestHostGateway(t *testing.T) {
 	if _, err := fillGateway([]string{"b=10.0.0.1"}, ""); err != nil {
 		t.Error(err)
 	}
+	_, _, err := door(t, dir, nil, "--driver", "process", "--add-hosts", "a:host-gateway", ".")
+	wantFault(t, err, "only an engine's own builder")
 }
 
 func TestStepFaults(t *testing.T) {
@@ -64,7 +76,8 @@ func TestStepFaults(t *testing.T) {
 	for _, c := range []struct{ flag, value, want string }{
 		{"add-hosts", "a", `"a" is no host`},
 		{"add-hosts", "a:1.2.3.4,b:x", `line 2: b: "x" is no IP address`},
-		{"add-hosts", "a:host-gateway", "only an engine's own builder"},
+		{"add-hosts", `"a=1.2.3.4,x",b:1.2.3.4`, `line 1: a: "x" is no IP address`},
+		{"add-hosts", `"a=1.2.3.4,host-gateway",b:1.2.3.4`, `line 1: a: "host-gateway" is no IP address`},
 		{"allow", "network.host,root", `line 2: unknown entitlement "root"`},
 		{"allow", "buildx.local.delete=x", "unknown entitlement"},
 		{"network", "bridge", `unknown network "bridge"`},

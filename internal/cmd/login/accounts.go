@@ -4,10 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"maps"
 	"os"
-	"strconv"
-	"strings"
 
 	"github.com/hullwright/hullwright/internal/cli"
 	"github.com/hullwright/hullwright/internal/errdefs"
@@ -98,18 +95,4 @@ func readPassword(input string, r io.Reader) (string, error) {
 		return "", errdefs.BadInputf(input, 0, "it is empty")
 	}
 	return string(raw), nil
-}
-
-// environ is the environment with what inputs say in place of its variables.
-func (o Options) environ(environ map[string]string) map[string]string {
-	out := maps.Clone(environ)
-	set := func(name, value string) {
-		if value != "" {
-			out[name] = value
-		}
-	}
-	set("DOCKERHUB_OIDC_CONNECTIONID", o.Connection)
-	set("DOCKERHUB_OIDC_EXPIREIN", strconv.Itoa(o.ConnectionIn))
-	set("AWS_ACCOUNT_IDS", strings.Join(o.AccountIDs, ","))
-	return out
 }

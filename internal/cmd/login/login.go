@@ -37,14 +37,11 @@ type Options struct {
 	RegistryAuth  input.Secret `env:"REGISTRY-AUTH" placeholder:"YAML" help:"Several logins: a list in YAML of registry, username, password, ecr and scope. No other of these inputs is given then."`
 	Logout        bool         `env:"LOGOUT" envDefault:"true" help:"On GitHub, log out at the end of the job."`
 
-	Config       string       `group:"where" env:"CONFIG" placeholder:"DIR" help:"Directory of a docker configuration that gets the credentials; the default is one of the job's own, which has all else that the user's has."`
-	State        string       `env:"STATE" placeholder:"FILE" help:"File that will say what was written, for logout. The default is in the job's temporary directory."`
-	ScopeOff     bool         `env:"SCOPE-DISABLED" also:"DOCKER_LOGIN_SCOPE_DISABLED" envDefault:"false" help:"Take scope as not given, for later steps whose programs know no scopes."`
-	GitHubToken  input.Secret `group:"providers" env:"GITHUB-TOKEN" help:"Token of the job on GitHub, the password of ghcr.io where none is given."`
-	IDToken      input.Secret `env:"ID-TOKEN" help:"OpenID Connect token of the job, as of GitLab's id_tokens, for Docker Hub and Azure; on GitHub the runner is asked for one."`
-	Connection   string       `env:"DOCKERHUB-OIDC-CONNECTIONID" also:"DOCKERHUB_OIDC_CONNECTIONID" placeholder:"UUID" help:"Connection of the organization at Docker Hub, which takes the job's OpenID Connect token instead of a password."`
-	ConnectionIn int          `env:"DOCKERHUB-OIDC-EXPIREIN" also:"DOCKERHUB_OIDC_EXPIREIN" envDefault:"300" help:"Seconds that its token lives, from 300 to 3600."`
-	AccountIDs   input.Words  `env:"AWS-ACCOUNT-IDS" also:"AWS_ACCOUNT_IDS" help:"Further accounts of Amazon's whose registries are logged in to."`
+	Config      string       `group:"where" env:"CONFIG" placeholder:"DIR" help:"Directory of a docker configuration that gets the credentials; the default is one of the job's own, which has all else that the user's has."`
+	State       string       `env:"STATE" placeholder:"FILE" help:"File that will say what was written, for logout. The default is in the job's temporary directory."`
+	ScopeOff    bool         `env:"SCOPE-DISABLED" also:"DOCKER_LOGIN_SCOPE_DISABLED" envDefault:"false" help:"Take scope as not given, for later steps whose programs know no scopes."`
+	GitHubToken input.Secret `group:"providers" env:"GITHUB-TOKEN" help:"Token of the job on GitHub, the password of ghcr.io where none is given."`
+	login.Options
 
 	Insecure    input.Words `group:"registry" env:"INSECURE-REGISTRIES" placeholder:"HOST" help:"Registries, as registry.lan:5000, that may be spoken to over plain http or with a certificate that nobody vouches for. Loopback always may over http."`
 	TrustRealms input.Words `env:"TRUST-REALMS" placeholder:"HOST" help:"Token servers, as auth.example.com, that may get a registry's credentials though they are of another domain."`
@@ -102,14 +99,10 @@ func (j *job) prover() login.Prover {
 		registry.WithRetry(registry.Retry{Tries: 4, Total: time.Minute}),
 		registry.WithRetryLog(func(line string) { fmt.Fprintln(j.env.Stderr, line) }),
 	)
-	source := &login.Source{
-		Environ:     o.environ(environ),
-		HTTP:        &http.Client{Transport: registry.Transport(environ), Timeout: time.Minute},
-		Now:         j.env.Now,
-		GitHubToken: string(o.GitHubToken),
-		IDToken:     string(o.IDToken),
-		Hide:        j.env.CI.Mask,
-	}
+	source := o.Source(environ)
+	source.HTTP = &http.Client{Transport: registry.Transport(environ), Timeout: time.Minute}
+	source.Now, source.Hide = j.env.Now, j.env.CI.Mask
+	source.GitHubToken = string(o.GitHubToken)
 	return login.Prover{Source: source, Client: client, Warn: func(text string) { j.env.Warnf("%s", text) }}
 }
 

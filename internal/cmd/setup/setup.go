@@ -84,7 +84,10 @@ func run(ctx context.Context, env *cli.Env, o Options) error {
 		return err
 	}
 	fresh := state.Empty()
-	host := setup.Host{Environ: env.Environ, Stderr: env.Stderr, Dir: env.Dir, Now: env.Now, Transport: registry.Transport(env.Environ)}
+	host := setup.Host{
+		Environ: env.Environ, Stderr: env.Stderr, Dir: env.Dir, Now: env.Now,
+		Transport: registry.Transport(env.Environ), Keychain: registry.Keychain(env.Environ, env.Dir),
+	}
 	if o.CacheImage {
 		host.ImageCache = setup.ImageCacheDir(env.Environ)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/hullwright/hullwright/internal/cli"
 	"github.com/hullwright/hullwright/internal/errdefs"
+	"github.com/hullwright/hullwright/internal/registry"
 	"github.com/hullwright/hullwright/internal/setup"
 )
 
@@ -75,5 +76,5 @@ func run(ctx context.Context, env *cli.Env, o Options) error {
 }
 
 func host(env *cli.Env) setup.Host {
-	return setup.Host{Environ: env.Environ, Stderr: env.Stderr, Dir: env.Dir, Now: env.Now}
+	return setup.Host{Environ: env.Environ, Stderr: env.Stderr, Dir: env.Dir, Now: env.Now, Keychain: registry.Keychain(env.Environ, env.Dir)}
 }
