@@ -11,8 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-containerregistry/pkg/authn"
-
 	"github.com/hullwright/hullwright/internal/errdefs"
 )
 
@@ -138,74 +136,4 @@ func TestOpenIDConnect(t *testing.T) {
 			}
 		})
 	}
-}
-
-// TestRenewal has a build go on for longer than a token lives.
-func TestRenewal(t *testing.T) {
-	dir := t.TempDir()
-	environ := runner(hubConnection, connection, hubLifetime, "600", "DOCKER_CONFIG", dir)
-	s, _ := newSource(environ)
-	now := noon
-	s.Now = func() time.Time { return now }
-	fake := &services{t: t}
-	s.HTTP = reach(t, fake)
-	a := account(t, "docker.io")
-	a.Username = "acme"
-	first, err := s.Credentials(deadline(t), a)
-	if err != nil {
-		t.Fatal(err)
-	}
-	d, err := NamedDirectory(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := d.Put(deadline(t), "run", first); err != nil {
-		t.Fatal(err)
-	}
-	// The step that builds has no more than the runner's own environment.
-	delete(s.Environ, hubConnection)
-	delete(s.Environ, hubLifetime)
-	inner := authn.NewMultiKeychain(fixed{authn.AuthConfig{Username: "acme", Password: "of the file"}})
-	keychain := s.Keychain(inner, "/")
-	for _, step := range []struct {
-		after time.Duration
-		want  string
-	}{
-		{0, "of the file"}, {7 * time.Minute, "of the file"}, {9 * time.Minute, "hub-token-2"}, {15 * time.Minute, "hub-token-2"},
-		{18 * time.Minute, "hub-token-3"}, {time.Hour, "hub-token-4"},
-	} {
-		now = noon.Add(step.after)
-		if got := password(t, keychain, a); got != step.want {
-			t.Errorf("after %s the password is %q, want %q", step.after, got, step.want)
-		}
-	}
-	// A service that fails does not end what is still good, and is told of after.
-	fake.refuse = "/oauth/token"
-	again := s.Keychain(inner, "/")
-	now = noon.Add(9 * time.Minute)
-	if got := password(t, again, a); got != "of the file" {
-		t.Errorf("while the service fails the password is %q", got)
-	}
-	now = noon.Add(11 * time.Minute)
-	_, err = authn.Resolve(deadline(t), again, a.Registry)
-	checkFault(t, err, "credentials of index.docker.io ended at 2026-05-04T12:10:00Z, and new ones: ", errdefs.Denied)
-}
-
-type fixed struct{ authn.AuthConfig }
-
-func (f fixed) Resolve(authn.Resource) (authn.Authenticator, error) {
-	return authn.FromConfig(f.AuthConfig), nil
-}
-
-func password(t *testing.T, keychain authn.Keychain, a Account) string {
-	t.Helper()
-	found, err := authn.Resolve(deadline(t), keychain, a.Registry)
-	if err != nil {
-		t.Fatal(err)
-	}
-	login, err := authn.Authorization(deadline(t), found)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return login.Password
 }

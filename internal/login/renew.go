@@ -2,11 +2,13 @@ package login
 
 import (
 	"context"
+	"encoding/json"
+	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
-	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/hullwright/hullwright/internal/errdefs"
 	"github.com/hullwright/hullwright/internal/registry"
@@ -15,22 +17,22 @@ import (
 // Keychain is inner, but that credentials which login got from a provider, and
 // which are near their end, are got again from there before. They are kept in
 // memory alone. Near is the last fifth of their life, ten minutes at most.
-// Journals are looked for where environ says that docker's configuration is.
-func (s *Source) Keychain(inner authn.Keychain, dir string) authn.Keychain {
-	return &renewing{source: s, inner: inner, dir: dir, fresh: map[string]*loginEntryFresh{}}
+// Inner, a [registry.Keychain], says which login is in force for a target, and
+// where it is kept: what is kept without a journal of ours is as inner gives it.
+func (s *Source) Keychain(inner authn.Keychain) authn.Keychain {
+	return &renewing{source: s, inner: inner, renewed: map[registry.Kept]lease{}}
 }
 
 type renewing struct {
 	source *Source
 	inner  authn.Keychain
-	dir    string
 
-	mu    sync.Mutex
-	fresh map[string]*loginEntryFresh
+	mu      sync.Mutex
+	renewed map[registry.Kept]lease // what is used in place of what is kept
 }
 
-// loginEntryFresh are credentials that were got again.
-type loginEntryFresh struct {
+// lease are credentials that end.
+type lease struct {
 	Credentials
 	issued time.Time
 }
@@ -42,29 +44,38 @@ func (k *renewing) Resolve(target authn.Resource) (authn.Authenticator, error) {
 
 // ResolveContext implements authn.ContextKeychain.
 func (k *renewing) ResolveContext(ctx context.Context, target authn.Resource) (authn.Authenticator, error) {
-	entry := k.entry(target)
-	if entry == nil {
-		return authn.Resolve(ctx, k.inner, target)
+	found, err := authn.Resolve(ctx, k.inner, target)
+	if err != nil {
+		return nil, err
+	}
+	kept, ok := found.(*registry.Kept)
+	if !ok {
+		return found, nil
+	}
+	entry := journaled(kept)
+	if entry == nil || entry.Expires == nil || entry.Renewal == nil {
+		return found, nil
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	used, ok := k.renewed[*kept]
+	if !ok {
+		used = lease{Credentials{Username: kept.Username, Password: kept.Password, Expires: *entry.Expires}, entry.Renewal.Issued}
+	}
 	now := k.source.Now()
-	if f := k.fresh[entry.Key]; f != nil && !near(now, f.issued, f.Expires) {
-		return f.authenticator(), nil
+	if !near(now, used.issued, used.Expires) {
+		return used.authenticator(), nil
 	}
-	if !near(now, entry.Renewal.Issued, *entry.Expires) {
-		return authn.Resolve(ctx, k.inner, target)
-	}
-	f, err := k.renew(ctx, target.RegistryStr(), *entry.Renewal)
-	if err == nil {
-		k.fresh[entry.Key] = f
-		return f.authenticator(), nil
-	}
-	if now.Before(*entry.Expires) && k.fresh[entry.Key] == nil {
-		return authn.Resolve(ctx, k.inner, target) // good for a while; asked again then
+	again, err := k.renew(ctx, kept.Key, *entry.Renewal)
+	switch {
+	case err == nil:
+		k.renewed[*kept] = again
+		return again.authenticator(), nil
+	case now.Before(used.Expires):
+		return used.authenticator(), nil // good for a while; asked again then
 	}
 	return nil, errdefs.New(errdefs.KindOf(err), "credentials of %s ended at %s, and new ones: %w",
-		target.RegistryStr(), entry.Expires.UTC().Format(time.RFC3339), err)
+		target.RegistryStr(), used.Expires.UTC().Format(time.RFC3339), err)
 }
 
 // near is whether credentials are about to end.
@@ -72,32 +83,33 @@ func near(now, issued, expires time.Time) bool {
 	return expires.Sub(now) < min(10*time.Minute, expires.Sub(issued)/5)
 }
 
-// entry is the login in force of a registry, where it ends and can be got again.
-func (k *renewing) entry(target authn.Resource) *loginEntry {
-	if k.source.Environ["DOCKER_AUTH_CONFIG"] != "" {
+// journaled is what the journal beside their file tells of credentials; nil is
+// nothing. Others than those that we put may be in force for the same registry:
+// docker login wrote them since, or they are of one repository.
+func journaled(kept *registry.Kept) *loginEntry {
+	if kept.File == "" {
 		return nil
 	}
-	doc, err := readJournal(registry.ConfigDirectory(k.source.Environ, k.dir))
+	doc, err := readJournal(filepath.Dir(kept.File))
 	if err != nil || doc == nil {
 		return nil // the configuration itself may be sound
 	}
-	key := registry.ConfigKey(target.RegistryStr())
-	var found *loginEntry
-	for i, l := range doc.Logins {
-		if l.Key == key {
-			found = &doc.Logins[i]
+	inForce := basic(Credentials{Username: kept.Username, Password: kept.Password})
+	for _, l := range slices.Backward(doc.Logins) {
+		var put struct{ Auth string }
+		if l.Key == kept.Key && json.Unmarshal(l.Auth, &put) == nil && put.Auth == inForce {
+			return &l
 		}
 	}
-	if found == nil || found.Expires == nil || found.Renewal == nil {
-		return nil
-	}
-	return found
+	return nil
 }
 
-func (k *renewing) renew(ctx context.Context, host string, r Renewal) (*loginEntryFresh, error) {
-	reg, err := name.NewRegistry(host)
+// renew gets credentials of a registry again; key is its name in docker's
+// configuration.
+func (k *renewing) renew(ctx context.Context, key string, r Renewal) (lease, error) {
+	reg, err := ParseRegistry("registry", 0, key)
 	if err != nil {
-		return nil, err
+		return lease{}, err
 	}
 	for _, p := range providers() {
 		if p.name != r.Provider {
@@ -106,13 +118,13 @@ func (k *renewing) renew(ctx context.Context, host string, r Renewal) (*loginEnt
 		issued := k.source.Now()
 		list, err := p.renew(k.source, ctx, Account{Registry: reg}, r)
 		if err != nil {
-			return nil, err
+			return lease{}, err
 		}
 		for _, c := range list {
 			if c.Registry == reg {
-				return &loginEntryFresh{c, issued}, nil
+				return lease{c, issued}, nil
 			}
 		}
 	}
-	return nil, errdefs.New(errdefs.Environment, "provider %q gave none for %s", oneLine(r.Provider), host)
+	return lease{}, errdefs.New(errdefs.Environment, "provider %q gave none for %s", oneLine(r.Provider), reg)
 }

@@ -35,8 +35,8 @@ const configLimit = 8 << 20
 // REGISTRY_AUTH_FILE. For a target of [WithScopes] a configuration of its scope
 // in buildx's directory comes before these files. Relative paths are in dir.
 // Files are read when a repository is first spoken to, so that a login in
-// between counts. Where there are no credentials the keychain gives
-// authn.Anonymous.
+// between counts. What it gives is a [*Kept], or authn.Anonymous where there are
+// no credentials.
 func Keychain(environ map[string]string, dir string) authn.Keychain {
 	return &keychain{environ: environ, dir: dir, patience: helperTime}
 }
@@ -70,17 +70,33 @@ func (k *keychain) ResolveContext(ctx context.Context, target authn.Resource) (a
 			}
 			login.ServerAddress = "" // set even where nothing was found
 			if login != (types.AuthConfig{}) {
-				return authn.FromConfig(authn.AuthConfig{
+				return &Kept{File: file.Filename, Key: key, AuthConfig: authn.AuthConfig{
 					Username:      login.Username,
 					Password:      login.Password,
 					Auth:          login.Auth,
 					IdentityToken: login.IdentityToken,
 					RegistryToken: login.RegistryToken,
-				}), nil
+				}}, nil
 			}
 		}
 	}
 	return authn.Anonymous, nil
+}
+
+// Kept are credentials that [Keychain] found, and where, for who knows more of
+// what is kept there.
+type Kept struct {
+	authn.AuthConfig
+	// File is the configuration that has them, or names the helper that does;
+	// empty is DOCKER_AUTH_CONFIG. Key is their registry's there, as [ConfigKey]
+	// has it.
+	File, Key string
+}
+
+// Authorization implements authn.Authenticator.
+func (k *Kept) Authorization() (*authn.AuthConfig, error) {
+	config := k.AuthConfig
+	return &config, nil
 }
 
 // hubBacked are registries of Docker's that take Docker Hub's accounts, as buildx
@@ -180,7 +196,12 @@ func loadConfig(path string) (*configfile.ConfigFile, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return parseConfig(path, raw)
+	file, err := parseConfig(path, raw)
+	if err != nil {
+		return nil, err
+	}
+	file.Filename = path
+	return file, nil
 }
 
 // parseConfig reads a configuration's text. Its error names the key at fault and

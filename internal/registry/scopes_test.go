@@ -31,6 +31,8 @@ func TestScopedKeychain(t *testing.T) {
 	login("buildx/config/ghcr.io/team/app@push", "ZDo0Cg==")
 	login("buildx/config/registry-1.docker.io/library/x", "ZTo1Cg==")
 	environ := map[string]string{"DOCKER_CONFIG": filepath.Join(dir, "docker"), "BUILDX_CONFIG": filepath.Join(dir, "buildx")}
+	kept := map[string]string{"a": "docker", "b": "buildx/config/ghcr.io@push", "c": "buildx/config/ghcr.io/team/app",
+		"d": "buildx/config/ghcr.io/team/app@push", "e": "buildx/config/registry-1.docker.io/library/x"}
 	for _, tt := range []struct {
 		repo   string
 		scopes []string
@@ -58,6 +60,13 @@ func TestScopedKeychain(t *testing.T) {
 		if got.Username != tt.want {
 			t.Errorf("%s %v: user %q, want %q", tt.repo, tt.scopes, got.Username, tt.want)
 		}
+		if tt.want == "" {
+			continue
+		}
+		where, ok := found.(*Kept)
+		if !ok || where.File != filepath.Join(dir, kept[tt.want], "config.json") || where.Key != ConfigKey(mustRepo(t, tt.repo).RegistryStr()) {
+			t.Errorf("%s %v: kept in %+v", tt.repo, tt.scopes, found)
+		}
 	}
 	// What the environment itself holds comes before all files, as in docker.
 	environ["DOCKER_AUTH_CONFIG"] = `{"auths":{"ghcr.io":{"auth":"ZTo1Cg=="}}}`
@@ -67,5 +76,8 @@ func TestScopedKeychain(t *testing.T) {
 	}
 	if got, err := authn.Authorization(t.Context(), found); err != nil || got.Username != "e" {
 		t.Errorf("with DOCKER_AUTH_CONFIG the user is %+v, %v", got, err)
+	}
+	if where, ok := found.(*Kept); !ok || where.File != "" {
+		t.Errorf("with DOCKER_AUTH_CONFIG they are kept in %+v", found)
 	}
 }

@@ -88,7 +88,7 @@ func (j *job) openRegistry() {
 	j.source = j.options.Source(j.env.Environ)
 	j.source.Now, j.source.Hide, j.source.GitHubToken = j.env.Now, j.env.CI.Mask, j.options.token()
 	j.source.HTTP = &http.Client{Transport: registry.Transport(j.env.Environ), Timeout: time.Minute}
-	j.memory = j.source.Memory(j.source.Keychain(registry.Keychain(j.env.Environ, j.env.Dir), j.env.Dir))
+	j.memory = j.source.Memory(j.source.Keychain(registry.Keychain(j.env.Environ, j.env.Dir)))
 	j.registry = registry.New(
 		registry.WithKeychain(j.memory),
 		registry.WithTransport(registry.Transport(j.env.Environ)),
