@@ -110,12 +110,14 @@ func (r *imageRunner) own(ctx context.Context, tried entry, after listing, owned
 				continue
 			}
 		}
-		if err := r.leaseImage(ctx, api, name, tried.Detail); err != nil {
-			return err
-		}
 		one := tried
 		one.ID = name
+		// Before the lease, so that teardown gives that back before it looks who
+		// else has one: of two that end together each would leave it to the other.
 		if err := r.state.record(one); err != nil {
+			return err
+		}
+		if err := r.leaseImage(ctx, api, name, tried.Detail); err != nil {
 			return err
 		}
 	}

@@ -16,8 +16,9 @@ import (
 // Who uses what an image registered is counted by the engine that ran it, which
 // all its users share: as empty volumes, which carry the mark of their run, and
 // so go like all else that a run makes. A run makes its own before it relies on a
-// registration. Between the last one's look and its removal a new one can still
-// be missed, for the fraction of a second that the image takes.
+// registration, and gives it back before it looks who else has one. Between the
+// last one's look and its removal a new one can still be missed, for the fraction
+// of a second that the image takes.
 const (
 	labelEmulator = "io.hullwright.emulator" // the registration, as qemu-arm
 	labelImage    = "io.hullwright.image"    // what registered it, and removes it
@@ -94,11 +95,11 @@ func (m *Manager) joinImages(ctx context.Context, endpoint string, archs []strin
 			continue
 		}
 		r := &imageRunner{m: m, endpoint: endpoint, image: others[i].image, state: state}
-		if err := r.leaseImage(ctx, api, name, r.image); err != nil {
+		e.Detail = r.image
+		if err := state.record(e); err != nil { // before the lease, as in own
 			return err
 		}
-		e.Detail = r.image
-		if err := state.record(e); err != nil {
+		if err := r.leaseImage(ctx, api, name, r.image); err != nil {
 			return err
 		}
 	}
