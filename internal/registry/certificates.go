@@ -47,12 +47,25 @@ func DockerCertificates(environ map[string]string) Certificates {
 	return dirs
 }
 
+// authorities are certificates in PEM, by the registry ("host" or "host:port", in
+// lower case) that they vouch for beside those of the directories.
+type authorities map[string][]byte
+
+// of are a registry's; empty where it has none.
+func (a authorities) of(host string) []byte { return a[dockerName(strings.ToLower(host))] }
+
+// dockerName is what people and docker's directories call a registry.
+func dockerName(host string) string {
+	if host == name.DefaultRegistry {
+		return "docker.io"
+	}
+	return host
+}
+
 // config is the TLS configuration of a registry, "host" or "host:port"; nil where
 // none of the directories has anything for it.
 func (c Certificates) config(host string) (*tls.Config, error) {
-	if host == name.DefaultRegistry {
-		host = "docker.io"
-	}
+	host = dockerName(host)
 	var config *tls.Config
 	for _, dir := range c {
 		dir = filepath.Join(dir, host)
@@ -85,13 +98,8 @@ func addCertificate(config *tls.Config, path string) error {
 		if err != nil {
 			return err
 		}
-		if config.RootCAs == nil {
-			if config.RootCAs, err = x509.SystemCertPool(); err != nil {
-				return err
-			}
-		}
-		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return fmt.Errorf("%s: no certificate in it", path)
+		if err := addAuthorities(config, pem); err != nil {
+			return fmt.Errorf("%s: %w", path, err)
 		}
 	case ".cert":
 		pair, err := tls.LoadX509KeyPair(path, base+".key")
@@ -107,11 +115,25 @@ func addCertificate(config *tls.Config, path string) error {
 	return nil
 }
 
+// addAuthorities adds authorities to the system's.
+func addAuthorities(config *tls.Config, pem []byte) (err error) {
+	if config.RootCAs == nil {
+		if config.RootCAs, err = x509.SystemCertPool(); err != nil {
+			return err
+		}
+	}
+	if !config.RootCAs.AppendCertsFromPEM(pem) {
+		return errors.New("no certificate in it")
+	}
+	return nil
+}
+
 // hostTLS is a transport that has for each host the TLS configuration that the
 // host needs.
 type hostTLS struct {
 	base         *http.Transport
 	certificates Certificates
+	authorities  authorities
 	unverified   func(host string) bool
 
 	mu   sync.Mutex
@@ -139,7 +161,7 @@ func (t *hostTLS) of(host string) (http.RoundTripper, error) {
 	if made, ok := t.made[host]; ok {
 		return made, nil
 	}
-	config, err := t.certificates.config(host)
+	config, err := t.config(host)
 	if err != nil {
 		return nil, err
 	}
@@ -149,6 +171,22 @@ func (t *hostTLS) of(host string) (http.RoundTripper, error) {
 	}
 	t.made[host] = made
 	return made, nil
+}
+
+// config is the TLS configuration of a host; nil where it has none of its own.
+func (t *hostTLS) config(host string) (*tls.Config, error) {
+	config, err := t.certificates.config(host)
+	pem := t.authorities.of(host)
+	if err != nil || len(pem) == 0 {
+		return config, err
+	}
+	if config == nil {
+		config = &tls.Config{}
+	}
+	if err := addAuthorities(config, pem); err != nil {
+		return nil, errdefs.New(errdefs.Environment, "authorities of %s: %w", host, err)
+	}
+	return config, nil
 }
 
 // with is the transport with further certificates. It shares no connection with

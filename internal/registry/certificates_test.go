@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -22,6 +23,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/registry"
 
 	"github.com/hullwright/hullwright/internal/errdefs"
@@ -52,8 +54,8 @@ func (a *issuer) issue(t *testing.T, lasts time.Duration) (*x509.Certificate, *e
 		SerialNumber: big.NewInt(time.Now().UnixNano()),
 		Subject:      pkix.Name{CommonName: "test"},
 		NotBefore:    time.Now().Add(-2 * time.Hour), NotAfter: time.Now().Add(lasts),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		IsCA:        a.cert == nil, BasicConstraintsValid: true,
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"localhost", "registry.test", "tokens.test"},
+		IsCA: a.cert == nil, BasicConstraintsValid: true,
 		KeyUsage:    x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}
@@ -174,6 +176,171 @@ func TestCertificates(t *testing.T) {
 				t.Errorf("kind %v, hints %q", errdefs.KindOf(err), hints)
 			}
 		})
+	}
+}
+
+// pemOf is certificates as a file has them.
+func pemOf(issuers ...*issuer) (raw []byte) {
+	for _, a := range issuers {
+		raw = append(raw, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw})...)
+	}
+	return raw
+}
+
+func TestAuthorities(t *testing.T) {
+	t.Parallel()
+	a, other := newIssuer(t), newIssuer(t)
+	own, ownKey := a.issue(t, time.Hour)
+	handler := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
+	for _, tt := range []struct {
+		name     string
+		given    func(host string) map[string][]byte
+		dir      func(t *testing.T, dir string) // what docker's directory of the registry has
+		lasts    time.Duration                  // of the registry's certificate; an hour unless given
+		clients  bool
+		plain    bool // it speaks http
+		insecure bool
+		err      string
+		hint     string
+	}{
+		{name: "its own", given: func(h string) map[string][]byte { return map[string][]byte{h: pemOf(a)} }},
+		{name: "another spelling", given: func(h string) map[string][]byte { return map[string][]byte{strings.ToUpper(h): pemOf(a)} }},
+		{name: "the second of a file", given: func(h string) map[string][]byte { return map[string][]byte{h: pemOf(other, a)} }},
+		{name: "another's", given: func(h string) map[string][]byte { return map[string][]byte{h: pemOf(other)} },
+			err: "certificate signed by unknown authority", hint: "registry-ca: localhost:"},
+		{name: "of another registry", given: func(string) map[string][]byte {
+			return map[string][]byte{"127.0.0.1": pemOf(a), "localhost:1": pemOf(a)}
+		},
+			err: "certificate signed by unknown authority", hint: "registry-ca: localhost:"},
+		{name: "another's, beside that in the directory", given: func(h string) map[string][]byte { return map[string][]byte{h: pemOf(other)} },
+			dir: func(t *testing.T, dir string) { writePEM(t, filepath.Join(dir, "ca.crt"), "CERTIFICATE", a.cert.Raw) }},
+		{name: "its own, beside another's in the directory", given: func(h string) map[string][]byte { return map[string][]byte{h: pemOf(a)} },
+			dir: func(t *testing.T, dir string) {
+				writePEM(t, filepath.Join(dir, "ca.crt"), "CERTIFICATE", other.cert.Raw)
+			}},
+		{name: "its own, and a certificate of ours in the directory", given: func(h string) map[string][]byte { return map[string][]byte{h: pemOf(a)} }, clients: true,
+			dir: func(t *testing.T, dir string) {
+				writePEM(t, filepath.Join(dir, "ours.cert"), "CERTIFICATE", own.Raw)
+				writeKey(t, filepath.Join(dir, "ours.key"), ownKey)
+			}},
+		{name: "another's, named as insecure", given: func(h string) map[string][]byte { return map[string][]byte{h: pemOf(other)} }, insecure: true},
+		{name: "of a certificate that has expired", given: func(h string) map[string][]byte { return map[string][]byte{h: pemOf(a)} }, lasts: -time.Hour,
+			err: "certificate has expired", hint: "clock is wrong"},
+		{name: "no certificate", given: func(h string) map[string][]byte { return map[string][]byte{h: []byte("x")} }, err: "no certificate in it"},
+		{name: "of one that speaks http", given: func(h string) map[string][]byte { return map[string][]byte{h: pemOf(a)} }, plain: true,
+			err: "server gave HTTP response to HTTPS client", hint: "loopback without a line in registry-ca"},
+		{name: "of one that speaks http, named as insecure", given: func(h string) map[string][]byte { return map[string][]byte{h: pemOf(a)} }, plain: true, insecure: true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			if tt.lasts == 0 {
+				tt.lasts = time.Hour
+			}
+			var host string
+			if tt.plain {
+				server := httptest.NewServer(handler)
+				t.Cleanup(server.Close)
+				host = server.Listener.Addr().String()
+			} else {
+				host = tlsRegistry(t, a, tt.lasts, tt.clients, false, handler)
+			}
+			host = strings.Replace(host, "127.0.0.1", "localhost", 1)
+			dir := t.TempDir()
+			if tt.dir != nil {
+				tt.dir(t, filepath.Join(dir, host))
+			}
+			options := []Option{WithCertificates(Certificates{dir}), WithAuthorities(tt.given(host))}
+			if tt.insecure {
+				options = append(options, WithInsecure(host))
+			}
+			_, err := newClient(t, options...).Resolve(deadline(t), mustRepo(t, host+"/app").Tag("none"))
+			if tt.err == "" {
+				if !errors.Is(err, ErrNotFound) { // it answered
+					t.Errorf("error %v", err)
+				}
+				return
+			}
+			checkError(t, err, tt.err)
+			if hints := strings.Join(errdefs.Hints(err), " "); errdefs.KindOf(err) != errdefs.Environment || !strings.Contains(hints, tt.hint) {
+				t.Errorf("kind %v, hints %q", errdefs.KindOf(err), hints)
+			}
+		})
+	}
+}
+
+// A token server elsewhere is trusted by its own authority only.
+func TestAuthoritiesOfTokenServers(t *testing.T) {
+	t.Parallel()
+	a, other := newIssuer(t), newIssuer(t)
+	const host, tokens = "registry.test", "tokens.test:5001"
+	d := &door{realm: "https://" + tokens + "/token"}
+	good := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
+	served := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { d.serve(w, r, good) })
+	at := map[string]string{
+		host + ":443": tlsRegistry(t, a, time.Hour, false, false, served),
+		tokens:        tlsRegistry(t, other, time.Hour, false, false, served),
+	}
+	wire := Transport(nil)
+	t.Cleanup(wire.CloseIdleConnections)
+	wire.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, network, at[address])
+	}
+	for name, tt := range map[string]struct {
+		given map[string][]byte
+		err   string
+		hint  string
+	}{
+		"both":                   {given: map[string][]byte{host: pemOf(a), tokens: pemOf(other)}},
+		"the registry's alone":   {map[string][]byte{host: pemOf(a, other)}, "certificate signed by unknown authority", "registry-ca: " + tokens + "=FILE"},
+		"the token server's own": {map[string][]byte{tokens: pemOf(a, other)}, "certificate signed by unknown authority", "registry-ca: " + host + "=FILE"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newClient(t, WithTransport(wire), WithAuthorities(tt.given), WithTrustedRealm(tokens), WithKeychain(loginAs(authn.AuthConfig{Username: "ci", Password: password})))
+			_, err := c.Resolve(deadline(t), mustRepo(t, host+"/app").Tag("none"))
+			if tt.err == "" {
+				if !errors.Is(err, ErrNotFound) {
+					t.Errorf("error %v", err)
+				}
+				return
+			}
+			checkError(t, err, tt.err)
+			if hints := strings.Join(errdefs.Hints(err), " "); !strings.Contains(hints, tt.hint) {
+				t.Errorf("hints %q", hints)
+			}
+		})
+	}
+}
+
+// Authorities are added to the system's, and Docker Hub goes by the name that
+// people know.
+func TestAuthoritiesAreAdded(t *testing.T) {
+	t.Parallel()
+	a, other := newIssuer(t), newIssuer(t)
+	dir := t.TempDir()
+	writePEM(t, filepath.Join(dir, "docker.io", "ca.crt"), "CERTIFICATE", other.cert.Raw)
+	want, err := x509.SystemCertPool()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want.AddCert(other.cert)
+	want.AddCert(a.cert)
+	for _, spelled := range []string{"docker.io", "index.docker.io"} {
+		c := newClient(t, WithCertificates(Certificates{dir}), WithAuthorities(map[string][]byte{spelled: pemOf(a)}))
+		wire, ok := c.base.(*hostTLS)
+		if !ok {
+			t.Fatalf("%T", c.base)
+		}
+		got, err := wire.config("index.docker.io")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !got.RootCAs.Equal(want) {
+			t.Errorf("%s: not the authorities of the system, the directory and the option", spelled)
+		}
+		if other, err := wire.config("docker.io.example"); other != nil || err != nil {
+			t.Errorf("%s: another registry has %v, %v", spelled, other, err)
+		}
 	}
 }
 

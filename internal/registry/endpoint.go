@@ -45,12 +45,12 @@ func (c *Client) endpoint(ctx context.Context, reg name.Registry) (*endpoint, er
 // comes second.
 func (c *Client) schemes(host string) []string {
 	switch {
+	case !c.mayBePlain(host):
+		return []string{"https"}
 	case isLoopback(hostname(host)):
 		return []string{"http", "https"}
-	case c.mayBePlain(host):
-		return []string{"https", "http"}
 	}
-	return []string{"https"}
+	return []string{"https", "http"}
 }
 
 // ping asks for /v2/ until a scheme answers or no further try is worth it.

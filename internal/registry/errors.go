@@ -211,11 +211,12 @@ func networkHint(host string, err error) string {
 		return fmt.Sprintf("check the registry's name: no such host as %q", dns.Name)
 	}
 	if errors.Is(err, http.ErrSchemeMismatch) {
-		return fmt.Sprintf("%s speaks plain http, which is for loopback and for registries named in insecure-registries", host)
+		return fmt.Sprintf("%s speaks plain http, which is for registries named in insecure-registries, and for loopback without a line in registry-ca", host)
 	}
 	var unknown x509.UnknownAuthorityError
 	if errors.As(err, &unknown) {
-		return fmt.Sprintf("put the certificate of %s's authority into /etc/docker/certs.d/%s/ca.crt, or name the registry in insecure-registries", host, host)
+		host = dockerName(host)
+		return fmt.Sprintf("give the certificate of its authority with registry-ca: %s=FILE, or put it into /etc/docker/certs.d/%s/ca.crt; insecure-registries takes any", host, host)
 	}
 	var invalid x509.CertificateInvalidError
 	if errors.As(err, &invalid) && invalid.Reason == x509.Expired {

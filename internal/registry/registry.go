@@ -35,6 +35,7 @@ type Client struct {
 	trusted  map[string]bool
 
 	certificates Certificates
+	authorities  authorities
 
 	wire *retryTransport
 
@@ -66,6 +67,19 @@ func WithRetryLog(log func(line string)) Option { return func(c *Client) { c.log
 // system's authorities, and none of ours.
 func WithCertificates(dirs Certificates) Option { return func(c *Client) { c.certificates = dirs } }
 
+// WithAuthorities trusts each of hosts ("registry.lan:5000") by the certificates in
+// PEM that it has there too, beside the system's and those of [WithCertificates].
+// They count for that host alone: a token server elsewhere needs its own. Such a host
+// is spoken to by https only, also at loopback, unless it is one of [WithInsecure].
+// It needs a transport of net/http's. The default is none.
+func WithAuthorities(hosts map[string][]byte) Option {
+	return func(c *Client) {
+		for host, pem := range hosts {
+			c.authorities[dockerName(strings.ToLower(host))] = pem
+		}
+	}
+}
+
 // WithInsecure lets hosts ("registry.lan:5000") be spoken to with a certificate
 // that nobody vouches for, which needs a transport of net/http's, and over plain
 // http where they do not answer https. The default is that only loopback may.
@@ -89,11 +103,12 @@ func addHosts(set map[string]bool, hosts []string) {
 // New is a client.
 func New(options ...Option) *Client {
 	c := &Client{
-		keychain:  authn.DefaultKeychain,
-		insecure:  map[string]bool{},
-		trusted:   map[string]bool{},
-		endpoints: map[string]*endpoint{},
-		sessions:  map[sessionKey]*session{},
+		keychain:    authn.DefaultKeychain,
+		insecure:    map[string]bool{},
+		trusted:     map[string]bool{},
+		authorities: authorities{},
+		endpoints:   map[string]*endpoint{},
+		sessions:    map[sessionKey]*session{},
 	}
 	for _, o := range options {
 		o(c)
@@ -101,9 +116,9 @@ func New(options ...Option) *Client {
 	if c.base == nil {
 		c.base = newTransport(http.ProxyFromEnvironment)
 	}
-	if t, ok := c.base.(*http.Transport); ok && len(c.insecure)+len(c.certificates) > 0 {
+	if t, ok := c.base.(*http.Transport); ok && len(c.insecure)+len(c.certificates)+len(c.authorities) > 0 {
 		c.base = &hostTLS{
-			base: t, certificates: c.certificates, made: map[string]http.RoundTripper{},
+			base: t, certificates: c.certificates, authorities: c.authorities, made: map[string]http.RoundTripper{},
 			unverified: func(host string) bool { return c.insecure[host] },
 		}
 	}
@@ -122,7 +137,10 @@ func (c *Client) logLine(line string) {
 
 // mayBePlain is whether host ("name" or "name:port") may be spoken to over http.
 func (c *Client) mayBePlain(host string) bool {
-	return isLoopback(hostname(host)) || c.insecure[strings.ToLower(host)]
+	if c.insecure[strings.ToLower(host)] {
+		return true
+	}
+	return isLoopback(hostname(host)) && len(c.authorities.of(host)) == 0
 }
 
 func isLoopback(name string) bool {
