@@ -292,7 +292,9 @@ func (r *imageRunner) contained(ctx context.Context, config container.Config, ho
 		err = errors.Join(err, rmErr)
 	}()
 	config.Labels = r.state.mark().labels()
-	if _, err := api.ContainerCreate(ctx, engine.ContainerCreateOptions{Name: name, Config: &config, HostConfig: &host}); err != nil {
+	whole, cancel := unbroken(ctx)
+	defer cancel()
+	if _, err := api.ContainerCreate(whole, engine.ContainerCreateOptions{Name: name, Config: &config, HostConfig: &host}); err != nil {
 		return output{}, 0, err
 	}
 	if files != nil {

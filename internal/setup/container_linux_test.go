@@ -20,11 +20,7 @@ import (
 // all that it is asked for.
 func saying(t *testing.T, m *Manager, facts map[string]any) (address string) {
 	t.Helper()
-	socket := strings.TrimPrefix(here(t, m), "unix://")
-	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: "engine"})
-	proxy.Transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
-	}}
+	proxy := engineProxy(t, m)
 	proxy.ModifyResponse = func(r *http.Response) error {
 		if !strings.HasSuffix(r.Request.URL.Path, "/info") {
 			return nil
@@ -44,6 +40,17 @@ func saying(t *testing.T, m *Manager, facts map[string]any) (address string) {
 	server := httptest.NewServer(proxy)
 	t.Cleanup(server.Close)
 	return "tcp://" + server.Listener.Addr().String()
+}
+
+// engineProxy forwards to the engine.
+func engineProxy(t *testing.T, m *Manager) *httputil.ReverseProxy {
+	t.Helper()
+	socket := strings.TrimPrefix(here(t, m), "unix://")
+	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: "engine"})
+	proxy.Transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+	}}
+	return proxy
 }
 
 // TestRealEngineOfAnotherKind has an engine with user namespaces, in which nothing

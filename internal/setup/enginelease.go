@@ -36,7 +36,9 @@ func (r *imageRunner) leaseImage(ctx context.Context, api *engine.Client, name, 
 	}
 	labels := k.labels()
 	labels[labelEmulator], labels[labelImage] = name, image
-	if _, err := api.VolumeCreate(ctx, engine.VolumeCreateOptions{Name: e.ID, Labels: labels}); err != nil {
+	whole, cancel := unbroken(ctx)
+	defer cancel()
+	if _, err := api.VolumeCreate(whole, engine.VolumeCreateOptions{Name: e.ID, Labels: labels}); err != nil {
 		return errdefs.New(errdefs.Environment, "lease emulator %s: %w", name, err)
 	}
 	return nil
