@@ -16,6 +16,7 @@ type endpoint struct {
 	mu        sync.Mutex
 	found     bool
 	scheme    string
+	place     place
 	challenge *auth.Challenge // nil where it asks for nothing
 }
 
@@ -61,13 +62,13 @@ func (c *Client) ping(ctx context.Context, host string, ep *endpoint) error {
 		var last fault
 		refusals := map[string]error{}
 		for _, scheme := range c.schemes(host) {
-			resp, err := c.pingOnce(ctx, scheme, host)
+			resp, at, err := c.pingOnce(ctx, scheme, host)
 			if err == nil && isPong(resp) {
 				// Where http was redirected to https at the same host, that is it.
 				if resp.Request.URL.Host == host {
 					scheme = resp.Request.URL.Scheme
 				}
-				ep.found, ep.scheme, ep.challenge = true, scheme, pickChallenge(resp.Header)
+				ep.found, ep.scheme, ep.place, ep.challenge = true, scheme, at, pickChallenge(resp.Header)
 				return nil
 			}
 			f, again := judge(resp, err)
@@ -91,22 +92,24 @@ func (c *Client) ping(ctx context.Context, host string, ep *endpoint) error {
 	}
 }
 
-// pingOnce asks once, in one scheme. The body of a good answer is read and
-// closed, so that the next request finds the connection open.
-func (c *Client) pingOnce(ctx context.Context, scheme, host string) (*http.Response, error) {
+// pingOnce asks once, in one scheme, and finds out where the registry is. The body
+// of a good answer is read and closed, so that the next request finds the
+// connection open.
+func (c *Client) pingOnce(ctx context.Context, scheme, host string) (*http.Response, place, error) {
+	k := &knock{client: c, host: host, place: placeOfName(host)}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://"+host+"/v2/", nil)
 	if err != nil {
-		return nil, err
+		return nil, k.place, err
 	}
-	resp, err := (&http.Client{Transport: c.base, CheckRedirect: c.checkRedirect}).Do(req)
+	resp, err := (&http.Client{Transport: k, CheckRedirect: k.checkRedirect}).Do(req)
 	if err != nil || !isPong(resp) {
-		return resp, err
+		return resp, k.place, err
 	}
 	defer resp.Body.Close()
 	if _, err := io.CopyN(io.Discard, resp.Body, errorBodyLimit); err != nil && err != io.EOF {
-		return nil, err
+		return nil, k.place, err
 	}
-	return resp, nil
+	return resp, k.place, nil
 }
 
 // notRegistry is the error of an answer to a ping that no registry gives. A 404

@@ -18,7 +18,7 @@ func TestUploadLocationRefused(t *testing.T) {
 		"http://10.0.0.1/upload":         "wants a blob sent by plain http to 10.0.0.1",
 		"file:///etc/passwd":             "wants a blob sent by plain file to",
 		"//evil.test/upload":             "wants a blob sent by plain http to evil.test", // by http, as the registry here
-		"https://169.254.169.254/upload": "wants a blob sent into a private network, to 169.254.169.254",
+		"https://169.254.169.254/upload": "wants a blob sent to a link-local address, 169.254.169.254",
 		"ftp://registry.test/upload":     "wants a blob sent by plain ftp to registry.test",
 		"http://%zz/":                    "invalid URL escape",
 	} {

@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -66,7 +65,7 @@ func (s *session) exchange(ctx context.Context, parameters map[string]string, sc
 		return Token{}, err
 	}
 	token, err := transport.Exchange(ctx, s.repo.Registry, s.login,
-		&hostTransport{host: realm.Host, inner: s.client.wire}, scopes,
+		&hostTransport{host: realm.Host, session: s}, scopes,
 		&transport.Challenge{Scheme: "bearer", Parameters: parameters, Insecure: s.scheme == "http"})
 	if err != nil {
 		return Token{}, explain("token of "+what+" at "+realm.Host, realm.Host, strings.Join(scopes, " "), err)
@@ -94,8 +93,8 @@ func sameScope(a, b string) bool {
 // hostTransport keeps a token request, which holds a password, at the host that
 // was checked: redirects to another end here.
 type hostTransport struct {
-	host  string
-	inner http.RoundTripper
+	host    string
+	session *session
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -103,7 +102,7 @@ func (t *hostTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if !strings.EqualFold(req.URL.Host, t.host) {
 		return nil, errdefs.New(errdefs.Denied, "token server %s redirects to another host, %s", t.host, req.URL.Host)
 	}
-	return t.inner.RoundTrip(req)
+	return t.session.client.wire.RoundTrip(t.session.led(req, "wants credentials sent"))
 }
 
 // tenantDomains are domains whose subdomains belong to different customers, so
@@ -129,8 +128,8 @@ func (s *session) checkRealm(realm string) (*url.URL, error) {
 		return u, nil
 	case sameDomain(u.Hostname(), hostname(host)):
 		return u, nil
-	case s.login == authn.Anonymous && !isLinkLocal(u.Hostname()) && (!isPrivate(u.Hostname()) || isPrivate(hostname(host)) && !isLoopback(u.Hostname())):
-		return u, nil // nothing to lose
+	case s.login == authn.Anonymous && !isLoopback(u.Hostname()): // nothing to lose
+		return u, s.client.check(s.lead("wants credentials sent"), u.Host)
 	}
 	return nil, errdefs.New(errdefs.Denied, "registry %s wants credentials sent to another host, %s", host, u.Host).
 		WithHint("if %s is the token server of %s, name it in trust-realms", u.Host, host)
@@ -147,45 +146,15 @@ func sameDomain(a, b string) bool {
 	})
 }
 
-// isPrivate is whether a host, by its name alone, lies where strangers have no
-// business: loopback, link-local (a cloud's metadata service) or private.
-func isPrivate(name string) bool {
-	if isLoopback(name) {
-		return true
-	}
-	ip, err := netip.ParseAddr(strings.Trim(name, "[]"))
-	if err != nil {
-		return false
-	}
-	ip = ip.Unmap()
-	return ip.IsLoopback() || ip.IsPrivate() || ip.IsLinkLocalUnicast() || ip.IsUnspecified()
-}
-
-// isLinkLocal is whether a host is one that only its neighbors see, as a cloud's
-// metadata service, which hands out credentials of the machine.
-func isLinkLocal(name string) bool {
-	ip, err := netip.ParseAddr(strings.Trim(name, "[]"))
-	return err == nil && ip.Unmap().IsLinkLocalUnicast()
-}
-
-// intrudes is whether a host would lead us into a network that it is not in.
-func intrudes(from, to string) bool {
-	return isLinkLocal(to) && !isLinkLocal(from) || isPrivate(to) && !isPrivate(from)
-}
-
-// checkRedirect refuses redirects from https to http, and from a public
-// registry into private networks.
-func (c *Client) checkRedirect(req *http.Request, via []*http.Request) error {
+// checkRedirect refuses redirects from https to http, and into networks that the
+// registry may not lead to.
+func (c *Client) checkRedirect(l lead, req *http.Request, via []*http.Request) error {
 	from, to := via[0].URL, req.URL
 	switch {
 	case len(via) >= 10:
 		return fmt.Errorf("stopped after 10 redirects")
 	case to.Scheme != "https" && !(to.Scheme == "http" && c.mayBePlain(to.Host)):
 		return errdefs.New(errdefs.Denied, "%s redirects to plain %s at %s", from.Host, to.Scheme, to.Host)
-	case isLinkLocal(to.Hostname()) && !isLinkLocal(from.Hostname()):
-		return errdefs.New(errdefs.Denied, "%s redirects to a link-local address, %s", from.Host, to.Host)
-	case isPrivate(to.Hostname()) && !isPrivate(from.Hostname()) && !strings.EqualFold(to.Hostname(), from.Hostname()):
-		return errdefs.New(errdefs.Denied, "%s redirects into a private network, to %s", from.Host, to.Host)
 	}
-	return nil
+	return c.check(l, to.Host)
 }

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
@@ -25,7 +26,7 @@ func (c *Client) Ping(ctx context.Context, reg name.Registry) (Answer, error) {
 	a := Answer{Scheme: ep.scheme, Asks: ep.challenge != nil}
 	// Again, since the first answer may be older than the question, and its date
 	// is not kept.
-	resp, err := c.pingOnce(ctx, ep.scheme, reg.RegistryStr())
+	resp, _, err := c.pingOnce(ctx, ep.scheme, reg.RegistryStr())
 	if err != nil {
 		return a, explain("GET "+reg.RegistryStr()+"/v2/", reg.RegistryStr(), "", err)
 	}
@@ -60,7 +61,11 @@ func (c *Client) TryPush(ctx context.Context, repo name.Repository) error {
 	}
 	// A registry need not know how to cancel one; it forgets it in time.
 	// https://github.com/opencontainers/distribution-spec/blob/main/spec.md#cancel-a-blob-upload
-	if resp, err := s.http.Do(req); err == nil {
+	resp, err = s.http.Do(req)
+	if errors.As(err, new(*intrusion)) { // nor would a blob be sent there
+		return explain(what, repo.RegistryStr(), s.scope(), err)
+	}
+	if err == nil {
 		resp.Body.Close()
 	}
 	return nil

@@ -52,7 +52,9 @@ type Option func(*Client)
 func WithKeychain(k authn.Keychain) Option { return func(c *Client) { c.keychain = k } }
 
 // WithTransport sends requests through t, whose time-outs are its own. The
-// default is a clone of http.DefaultTransport with [Transport]'s time-outs.
+// default is a clone of http.DefaultTransport with [Transport]'s time-outs. With a
+// dialer that is not [Transport]'s, hosts that a registry leads to are judged by
+// their names alone, and not by their addresses.
 func WithTransport(t http.RoundTripper) Option { return func(c *Client) { c.base = t } }
 
 // WithRetry changes how requests are sent again. The default is the zero Retry.
@@ -116,14 +118,22 @@ func New(options ...Option) *Client {
 	if c.base == nil {
 		c.base = newTransport(http.ProxyFromEnvironment)
 	}
-	if t, ok := c.base.(*http.Transport); ok && len(c.insecure)+len(c.certificates)+len(c.authorities) > 0 {
-		c.base = &hostTLS{
-			base: t, certificates: c.certificates, authorities: c.authorities, made: map[string]http.RoundTripper{},
-			unverified: func(host string) bool { return c.insecure[host] },
-		}
+	if t, ok := c.base.(*http.Transport); ok {
+		c.base = newFence(t, c.certified)
 	}
 	c.wire = &retryTransport{base: c.base, retry: c.retry.withDefaults(), log: c.logLine}
 	return c
+}
+
+// certified is a transport with the certificates that were asked for.
+func (c *Client) certified(t *http.Transport) http.RoundTripper {
+	if len(c.insecure)+len(c.certificates)+len(c.authorities) == 0 {
+		return t
+	}
+	return &hostTLS{
+		base: t, certificates: c.certificates, authorities: c.authorities, made: map[string]http.RoundTripper{},
+		unverified: func(host string) bool { return c.insecure[host] },
+	}
 }
 
 func (c *Client) logLine(line string) {

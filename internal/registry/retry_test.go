@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -104,14 +105,14 @@ func TestRetrySilence(t *testing.T) {
 func TestDNS(t *testing.T) {
 	t.Parallel()
 	var healthy atomic.Bool
-	resolver := serveDNS(t, func(name string) (dnsmessage.RCode, bool) {
+	resolver := serveDNS(t, func(name string) (dnsmessage.RCode, netip.Addr) {
 		if !strings.HasPrefix(name, "registry.test.") {
-			return dnsmessage.RCodeNameError, false
+			return dnsmessage.RCodeNameError, netip.Addr{}
 		}
 		if !healthy.Load() {
-			return dnsmessage.RCodeServerFailure, false
+			return dnsmessage.RCodeServerFailure, netip.Addr{}
 		}
-		return dnsmessage.RCodeSuccess, true
+		return dnsmessage.RCodeSuccess, netip.MustParseAddr("127.0.0.1")
 	})
 	p := newPeer(t)
 	_, port, _ := strings.Cut(p.host(), ":")
@@ -139,9 +140,8 @@ func TestDNS(t *testing.T) {
 	}
 }
 
-// serveDNS is a resolver whose server answers by name, with 127.0.0.1 where
-// answer says that there is an address.
-func serveDNS(t *testing.T, answer func(name string) (dnsmessage.RCode, bool)) *net.Resolver {
+// serveDNS is a resolver whose server answers by name, with an IPv4 address or none.
+func serveDNS(t *testing.T, answer func(name string) (dnsmessage.RCode, netip.Addr)) *net.Resolver {
 	t.Helper()
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
@@ -160,15 +160,15 @@ func serveDNS(t *testing.T, answer func(name string) (dnsmessage.RCode, bool)) *
 				continue
 			}
 			q := m.Questions[0]
-			code, found := answer(q.Name.String())
+			code, at := answer(q.Name.String())
 			reply := dnsmessage.Message{
 				Header:    dnsmessage.Header{ID: m.ID, Response: true, RCode: code, RecursionAvailable: true},
 				Questions: m.Questions,
 			}
-			if found && q.Type == dnsmessage.TypeA {
+			if at.IsValid() && q.Type == dnsmessage.TypeA {
 				reply.Answers = []dnsmessage.Resource{{
 					Header: dnsmessage.ResourceHeader{Name: q.Name, Type: q.Type, Class: q.Class, TTL: 1},
-					Body:   &dnsmessage.AResource{A: [4]byte{127, 0, 0, 1}},
+					Body:   &dnsmessage.AResource{A: at.As4()},
 				}}
 			}
 			if raw, err := reply.Pack(); err == nil {

@@ -46,6 +46,7 @@ type session struct {
 	mu     sync.Mutex
 	opened bool
 	scheme string
+	place  place // the registry's
 	login  authn.Authenticator
 	header string // Authorization; empty is none
 }
@@ -62,8 +63,8 @@ func (c *Client) session(repo name.Repository, actions string) *session {
 	if s, ok := c.sessions[key]; ok {
 		return s
 	}
-	s := &session{client: c, repo: repo, actions: actions, slots: make(chan struct{}, perRepository)}
-	s.http = &http.Client{Transport: s, CheckRedirect: c.checkRedirect}
+	s := &session{client: c, repo: repo, actions: actions, place: placeOfName(repo.RegistryStr()), slots: make(chan struct{}, perRepository)}
+	s.http = &http.Client{Transport: s, CheckRedirect: s.checkRedirect}
 	c.sessions[key] = s
 	return s
 }
@@ -202,7 +203,7 @@ func (s *session) open(ctx context.Context) error {
 	if s.login, err = s.client.login(ctx, s.repo, s.scope()); err != nil {
 		return err
 	}
-	s.scheme = ep.scheme
+	s.scheme, s.place = ep.scheme, ep.place
 	if ep.challenge != nil {
 		if err := s.answer(ctx, ep.challenge); err != nil {
 			return err
@@ -219,7 +220,11 @@ func (s *session) RoundTrip(req *http.Request) (*http.Response, error) {
 	// the original's headers along a redirect.
 	ours := req.URL.Scheme == s.scheme && strings.EqualFold(req.URL.Host, s.repo.RegistryStr())
 	if !ours {
-		return s.client.wire.RoundTrip(req)
+		wants := "redirects"
+		if req.Response == nil { // which a redirect has, and what a Location begins has not
+			wants = "wants a blob sent"
+		}
+		return s.client.wire.RoundTrip(s.led(req, wants))
 	}
 	header := s.authorization()
 	resp, err := s.client.wire.RoundTrip(authorized(req, header))
@@ -245,6 +250,19 @@ func (s *session) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	readStatusError(resp) // drained, so that the connection can be used again
 	return s.client.wire.RoundTrip(authorized(again, fresh))
+}
+
+// led is a request that the registry wants sent.
+func (s *session) led(req *http.Request, wants string) *http.Request {
+	return s.client.led(req, s.lead(wants))
+}
+
+func (s *session) lead(wants string) lead {
+	return lead{registry: s.repo.RegistryStr(), from: s.place, wants: wants}
+}
+
+func (s *session) checkRedirect(req *http.Request, via []*http.Request) error {
+	return s.client.checkRedirect(s.lead("redirects"), req, via)
 }
 
 func authorized(req *http.Request, header string) *http.Request {

@@ -2,7 +2,9 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"strings"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -33,7 +35,7 @@ func (c *Client) Token(ctx context.Context, r TokenRequest) (Token, error) {
 	if err != nil {
 		return Token{}, errdefs.New(errdefs.Environment, "token: %w", err)
 	}
-	s := &session{client: c, repo: reg.Repo(scopedRepository(r.Scopes)), scheme: "https"}
+	s := &session{client: c, repo: reg.Repo(scopedRepository(r.Scopes)), scheme: "https", place: placeOfName(r.Host)}
 	if c.mayBePlain(r.Host) {
 		s.scheme = "http"
 	}
@@ -47,8 +49,25 @@ func (c *Client) Token(ctx context.Context, r TokenRequest) (Token, error) {
 	if login.RegistryToken != "" {
 		return Token{Token: login.RegistryToken}, nil
 	}
-	return s.exchange(ctx, map[string]string{"realm": r.Realm, "service": r.Service}, r.Scopes)
+	challenge := map[string]string{"realm": r.Realm, "service": r.Service}
+	token, err := s.exchange(ctx, challenge, r.Scopes)
+	var in *intrusion
+	if !errors.As(err, &in) {
+		return token, err
+	}
+	// Somebody else spoke to the registry, and where that is was not looked at yet.
+	wait, cancel := context.WithTimeout(ctx, knockTimeout)
+	defer cancel()
+	ep, unknown := c.endpoint(wait, reg)
+	if unknown != nil || ep.place <= s.place {
+		return Token{}, err // which says what is to be done
+	}
+	s.place = ep.place
+	return s.exchange(ctx, challenge, r.Scopes)
 }
+
+// knockTimeout bounds the search for where a registry is, to which somebody else speaks.
+const knockTimeout = 30 * time.Second
 
 // login resolves the credentials of a repository for scopes, as they are now.
 func (c *Client) login(ctx context.Context, repo name.Repository, scopes ...string) (authn.Authenticator, error) {

@@ -30,7 +30,7 @@ func Transport(environ map[string]string) *http.Transport {
 func newTransport(proxy func(*http.Request) (*url.URL, error)) *http.Transport {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.Proxy = proxy
-	t.DialContext = (&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}).DialContext
+	t.DialContext = newDialer().DialContext
 	t.TLSHandshakeTimeout = 10 * time.Second
 	t.ResponseHeaderTimeout = 60 * time.Second
 	// Every tag of a repository is read, written and read again at once: the
@@ -38,4 +38,8 @@ func newTransport(proxy func(*http.Request) (*url.URL, error)) *http.Transport {
 	t.MaxIdleConnsPerHost = perRepository * 2
 	t.MaxIdleConns = perRepository * 8
 	return t
+}
+
+func newDialer() *net.Dialer {
+	return &net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second, ControlContext: dialable}
 }

@@ -26,7 +26,7 @@ func (c *Client) Try(ctx context.Context, reg name.Registry, login authn.Authent
 	}
 	// Basic credentials go where the ping was answered; never on plain http but
 	// to loopback and to registries that are insecure by the user's word.
-	s := &session{client: c, repo: reg.Repo(""), scheme: ep.scheme, login: login}
+	s := &session{client: c, repo: reg.Repo(""), scheme: ep.scheme, place: ep.place, login: login}
 	if err := s.answerTry(ctx, ep); err != nil {
 		return true, refusal(reg, err)
 	}

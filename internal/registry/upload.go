@@ -150,10 +150,7 @@ func (s *session) location(resp *http.Response) (*url.URL, error) {
 	if location.Scheme != "https" && !(location.Scheme == "http" && s.client.mayBePlain(location.Host)) {
 		return nil, errdefs.New(errdefs.Denied, "registry %s wants a blob sent by plain %s to %s", s.repo.RegistryStr(), location.Scheme, location.Host)
 	}
-	if intrudes(hostname(s.repo.RegistryStr()), location.Hostname()) {
-		return nil, errdefs.New(errdefs.Denied, "registry %s wants a blob sent into a private network, to %s", s.repo.RegistryStr(), location.Host)
-	}
-	return location, nil
+	return location, s.client.check(s.lead("wants a blob sent"), location.Host)
 }
 
 func (s *session) post(ctx context.Context, u *url.URL) (*http.Response, error) {
