@@ -169,35 +169,64 @@ func checkPlatforms(ctx context.Context, r *run) []Finding {
 	}
 	var list []Finding
 	for _, row := range r.Manager.Prove(ctx, b, r.Platforms) {
-		list = append(list, judgePlatform(b, row))
+		if row.Err == nil || errors.Is(row.Err, binfmt.ErrUnproved) {
+			list = append(list, judgePlatform(row))
+			continue
+		}
+		list = append(list, judgeEmulator(row.Err, r.askKernel(ctx, b, row)))
 	}
 	return list
 }
 
-func judgePlatform(b *setup.Builder, row setup.Emulation) Finding {
+func judgePlatform(row setup.Emulation) Finding {
 	on := row.Platform.String()
 	switch {
-	case errors.Is(row.Err, binfmt.ErrUnproved):
+	case row.Err != nil:
 		return find("emulator-unproved", on, "%v", row.Err)
-	case row.Err == nil && row.Native:
+	case row.Native:
 		return ok(on, "native on %s", row.Node)
-	case row.Err == nil:
-		return ok(on, "emulated on %s by %s", row.Node, row.Emulator)
 	}
-	i := slices.IndexFunc(b.Nodes, func(n setup.Node) bool { return n.Name == row.Node })
+	return ok(on, "emulated on %s by %s", row.Node, row.Emulator)
+}
+
+// kernelFacts are what is known of the kernel that does not run a platform.
+type kernelFacts struct {
+	elsewhere error         // why nobody registers an emulator in it; nil where setup tries
+	entry     *binfmt.Entry // what is registered for the platform; nil where nothing is, or it can't be seen
+}
+
+func (r *run) askKernel(ctx context.Context, b *setup.Builder, row setup.Emulation) kernelFacts {
+	here, err := r.Manager.Registers(ctx, b, row.Node)
+	if errors.Is(err, setup.ErrElsewhere) {
+		return kernelFacts{elsewhere: err}
+	}
 	// Only what is registered in this kernel can be seen from here.
-	if i < 0 || !strings.HasPrefix(b.Nodes[i].Endpoint, "unix://") {
-		return because("emulator-missing", "", row.Err)
+	if err != nil || !here {
+		return kernelFacts{}
 	}
 	entry, registered, err := (binfmt.Registry{}).Handler(row.Platform.Architecture)
 	if err != nil || !registered {
-		return because("emulator-missing", "", row.Err)
+		return kernelFacts{}
 	}
-	f := because("emulator-broken", "", row.Err) // which names platform and node
-	f.Found += " (registered is " + entry.Interpreter + ", flags " + entry.Flags + ")"
-	f.kind = errdefs.Environment
-	if hint(row.Err) == "" {
-		f.Next = "remove that registration (echo -1 > " + binfmt.Dir + "/" + entry.Name + "), then try again"
+	return kernelFacts{entry: &entry}
+}
+
+// judgeEmulator is about a platform that does not run, whose fault names platform
+// and node.
+func judgeEmulator(fault error, kernel kernelFacts) Finding {
+	switch e := kernel.entry; {
+	case kernel.elsewhere != nil:
+		f := because("emulator-elsewhere", "", fault)
+		f.Found += "; " + kernel.elsewhere.Error()
+		return f
+	case e != nil:
+		f := because("emulator-broken", "", fault)
+		f.Found += " (registered is " + e.Interpreter + ", flags " + e.Flags + ")"
+		f.kind = errdefs.Environment
+		if hint(fault) == "" {
+			f.Next = "remove that registration (echo -1 > " + binfmt.Dir + "/" + e.Name + "), then try again"
+		}
+		return f
 	}
-	return f
+	return because("emulator-missing", "", fault)
 }

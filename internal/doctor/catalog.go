@@ -58,6 +58,7 @@ func Catalog() []Known {
 		{"buildkit-unknown", "buildkit", Note, "the node's BuildKit does not tell its version, or it is none of a release", "", "make sure that it is " + safeBuildKit + " or later"},
 
 		{"emulator-broken", "platforms", Failure, "an emulator is registered for the platform, and programs do not run", "a program that runs", "remove that registration, then try again"},
+		{"emulator-elsewhere", "platforms", Failure, "nothing runs the platform on a node of another machine, where nobody registers emulators from here", "an emulator that is registered there", "on that machine: hullwright setup --driver none --platforms PLATFORM; or give the builder a node that runs the platform"},
 		{"emulator-missing", "platforms", Warning, "nothing runs the platform yet; setup and build-push will look for an emulator", "an emulator that is registered", "hullwright setup --platforms registers it; as root, or with an engine"},
 		{"emulator-unproved", "platforms", Note, "it can't be proved whether the platform runs", "", ""},
 

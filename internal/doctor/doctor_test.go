@@ -20,6 +20,7 @@ import (
 	"github.com/hullwright/hullwright/internal/ci"
 	"github.com/hullwright/hullwright/internal/errdefs"
 	"github.com/hullwright/hullwright/internal/setup"
+	"github.com/hullwright/hullwright/internal/setup/binfmt"
 )
 
 var update = flag.Bool("update", false, "write what the tests compare with")
@@ -314,6 +315,37 @@ func TestCheckCI(t *testing.T) {
 		t.Run(about, func(t *testing.T) {
 			if got := ids(checkCI(t.Context(), testRun(t, c.subject, c.environ))); !slices.Equal(got, c.want) {
 				t.Errorf("found %v, want %v", got, c.want)
+			}
+		})
+	}
+}
+
+func TestJudgeEmulator(t *testing.T) {
+	fault := errdefs.New(errdefs.Environment, "emulation of linux/s390x on node n0: exec format error")
+	hinted := errdefs.New(errdefs.Environment, "emulation of linux/s390x on node n0: it crashed").WithHint("try another")
+	entry := &binfmt.Entry{Line: binfmt.Line{Name: "qemu-s390x", Interpreter: "/usr/bin/qemu-s390x", Flags: "F"}}
+	far := fmt.Errorf("node n0 is on %w", setup.ErrElsewhere)
+	for about, c := range map[string]struct {
+		fault    error
+		kernel   kernelFacts
+		id       string
+		severity Severity
+		text     string // of what was found
+		next     string
+	}{
+		"setup will look":    {fault, kernelFacts{}, "emulator-missing", Warning, "n0: exec format error", "setup --platforms"},
+		"nobody will":        {fault, kernelFacts{elsewhere: far}, "emulator-elsewhere", Failure, "exec format error; node n0 is on another machine", "on that machine: hullwright setup --driver none"},
+		"one is there":       {fault, kernelFacts{entry: entry}, "emulator-broken", Failure, "(registered is /usr/bin/qemu-s390x, flags F)", "echo -1 > /proc/sys/fs/binfmt_misc/qemu-s390x"},
+		"one, with a remedy": {hinted, kernelFacts{entry: entry}, "emulator-broken", Failure, "it crashed (registered is", "try another"},
+	} {
+		t.Run(about, func(t *testing.T) {
+			f := judgeEmulator(c.fault, c.kernel)
+			if f.ID != c.id || f.Severity != c.severity || !strings.Contains(f.Found, c.text) || !strings.Contains(f.Next, c.next) {
+				t.Errorf("found %+v", f)
+			}
+			err := Report{Findings: []Finding{f}}.Err(false)
+			if (c.severity == Failure) != (err != nil) || err != nil && errdefs.KindOf(err) != errdefs.Environment {
+				t.Errorf("it ends with %v", err)
 			}
 		})
 	}

@@ -1,6 +1,7 @@
 package setup
 
 import (
+	"context"
 	"errors"
 	"os"
 	"strings"
@@ -58,6 +59,35 @@ func TestEmulatorOfFar(t *testing.T) {
 		}
 		if got := m.emulatorOf(t.Context(), &proof{row: &Emulation{Platform: p}, node: &Node{conn: far, Platforms: []v1.Platform{p}}}); got != "its machine's kernel" {
 			t.Errorf("%s: %s", arch, got)
+		}
+	}
+}
+
+// TestRegistersFar has nodes of other machines, where nobody registers emulators,
+// one that runs beside us, and one of an engine that may be anywhere.
+func TestRegistersFar(t *testing.T) {
+	m := New(Host{Environ: map[string]string{"DOCKER_HOST": "tcp://192.0.2.1:1"}, Stderr: testLog{t}, Now: time.Now})
+	for endpoint, far := range map[string]bool{
+		"tcp://192.0.2.1:1234":          true,
+		"tcp://127.0.0.1:1234":          true, // a tunnel's end looks so too
+		"ssh://me@builder.example":      true,
+		"kube-pod://buildkit-0":         true,
+		"unix:///run/buildkitd.sock":    false,
+		"docker-container://buildkitd":  false,
+		"podman-container://buildkitd":  true,
+		"nerdctl-container://buildkitd": true,
+	} {
+		conn, err := m.newRemote(groupNode{Endpoint: endpoint})
+		check(t, err)
+		b := &Builder{Nodes: []Node{{Name: "other"}, {Name: "n0", Endpoint: endpoint, conn: conn}}}
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond) // the engine answers nobody
+		here, err := m.Registers(ctx, b, "n0")
+		cancel()
+		if errors.Is(err, ErrElsewhere) != far || far && here {
+			t.Errorf("%s: here %t, %v; want elsewhere %t", endpoint, here, err, far)
+		}
+		if far && !strings.Contains(err.Error(), "node n0 at "+endpoint+" is on another machine") {
+			t.Errorf("%s: %v", endpoint, err)
 		}
 	}
 }

@@ -225,6 +225,23 @@ func (m *Manager) installImages(ctx context.Context, list []*proof, image string
 	return nil
 }
 
+// ErrElsewhere is that a node is on another machine, where nobody registers
+// emulators from here.
+var ErrElsewhere = errors.New("another machine")
+
+// Registers says where [Manager.Emulate] would register an emulator for a node of
+// b that is called so: here is in the kernel of this machine, else it is an
+// engine's. Nothing is changed. ErrElsewhere is in the error's tree where Emulate
+// would refuse to; any other error is that of an engine which does not answer.
+func (m *Manager) Registers(ctx context.Context, b *Builder, node string) (here bool, err error) {
+	n := b.node(node)
+	if here, err = m.sharesKernel(ctx, n); here || err != nil {
+		return here, err
+	}
+	_, err = m.engineOf(ctx, n)
+	return false, err
+}
+
 // engineOf is the engine whose machine runs a node: its own, or for a node that
 // runs beside us the current one, if that is here.
 func (m *Manager) engineOf(ctx context.Context, n *Node) (string, error) {
@@ -232,7 +249,7 @@ func (m *Manager) engineOf(ctx context.Context, n *Node) (string, error) {
 		return endpoint, err
 	}
 	if r, far := n.conn.(*remoteNode); far && !r.beside() {
-		return "", fmt.Errorf("node %s at %s is on another machine, for all that its address tells; emulators are to be registered there", n.Name, n.Endpoint)
+		return "", fmt.Errorf("node %s at %s is on %w, for all that its address tells; emulators are to be registered there", n.Name, n.Endpoint, ErrElsewhere)
 	}
 	endpoint, err := m.currentEndpoint()
 	if err != nil {
