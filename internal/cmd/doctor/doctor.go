@@ -11,45 +11,26 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/hullwright/hullwright/internal/cli"
+	"github.com/hullwright/hullwright/internal/cmd/buildpush"
 	"github.com/hullwright/hullwright/internal/doctor"
 	"github.com/hullwright/hullwright/internal/errdefs"
 	"github.com/hullwright/hullwright/internal/input"
 	"github.com/hullwright/hullwright/internal/report"
 )
 
-// Options are what a person sets. What is to be built has the names that
-// build-push has for it; what else the environment says to build-push counts too.
+// Options are what a person sets: how checks are done, and all that build-push
+// is given, so that its command lines are doctor's too. What no check needs does
+// nothing. Strict, of build-push, has warnings fail here as it does there.
 type Options struct {
-	Context   string      `group:"what is to be built" env:"CONTEXT" arg:"CONTEXT" help:"Build context, as of build-push."`
-	File      string      `env:"FILE" placeholder:"FILE" help:"Dockerfile, as of build-push."`
-	Platforms input.Words `env:"PLATFORMS" also:"DOCKER_DEFAULT_PLATFORM" help:"Platforms to build for; each is proved by running a program in a build."`
-
-	Images    input.Records `env:"IMAGES" comments:"true" help:"Image names without tags, where tags are rules."`
-	Tags      input.Records `env:"TAGS" comments:"true" help:"Full references, or with images rules. What they name is asked whether it may be pushed to."`
-	Push      string        `env:"PUSH" envDefault:"auto" bare:"true" placeholder:"BOOL" help:"Whether to ask registries about a push: true, false, or auto, which is true where there is a name."`
-	CacheFrom input.Records `env:"CACHE-FROM" help:"Caches that are imported."`
-	CacheTo   input.Records `env:"CACHE-TO" help:"Caches that are exported."`
-
-	SecretEnvs  input.Words `env:"SECRET-ENVS" help:"Secrets from environment variables, id=VARIABLE."`
-	SecretFiles input.Lines `env:"SECRET-FILES" help:"Secrets from files, id=path."`
-	SSH         input.Words `env:"SSH" help:"Agents and keys, as of build-push."`
-
-	Builder            string      `group:"the builder" env:"BUILDER" help:"Builder to look at; the default is buildx's current one."`
-	Driver             string      `env:"DRIVER" choices:"docker-container process remote docker" help:"Driver of a builder that would be made, where there is none."`
-	Endpoint           string      `env:"ENDPOINT" help:"Engine that would run the builder."`
-	InsecureRegistries []string    `env:"INSECURE-REGISTRIES" commas:"true" help:"Registries that may be spoken to over plain http, or with a certificate that nobody vouches for."`
-	TrustRealms        input.Words `env:"TRUST-REALMS" placeholder:"HOST" help:"Token servers of another domain that may get a registry's credentials."`
-
 	Only    input.Words   `group:"the checks" env:"ONLY" placeholder:"CHECKS" help:"Checks to do; the default is all."`
 	Format  string        `env:"FORMAT" envDefault:"text" choices:"text json" help:"How standard output shows what was found."`
 	Timeout time.Duration `env:"TIMEOUT" envDefault:"10s" help:"How long each check may take; they run at the same time."`
-	Strict  bool          `env:"STRICT" envDefault:"false" help:"Fail where there is a warning, too."`
-	cli.Common
+
+	buildpush.Options
 }
 
 // Verb is the command.
@@ -61,10 +42,15 @@ func Verb() cli.Verb {
 		Long: `
 Looks, before a build, at all that it will need, at the same time and within
 seconds. It changes nothing: no emulator is registered, and no registry keeps
-anything. Give it what build-push is given, or the same environment.
+anything. Every input of build-push is one of doctor's: write doctor in the
+place of build-push to check that build. What no check needs does nothing.
 
   hullwright doctor --tags registry.example/app:1 --platforms linux/arm64 .
   hullwright doctor --only engine,builder,disk --format json
+
+Registries are asked about a push where there is a name to push to, unless push
+is false, or outputs, load or call say what else becomes of the build. With
+strict a warning fails, too.
 
 The exit code is 0 where nothing stands in the way of a build, 4 where all that
 does is a refusal, and 3 otherwise.
@@ -97,9 +83,6 @@ func (o Options) Check(context.Context, *cli.Env) error {
 			bad := errdefs.BadInputf("only", i+1, "unknown check %q", name)
 			faults = append(faults, bad.WithHint("%s", suggestion(name, known)))
 		}
-	}
-	if _, err := strconv.ParseBool(o.Push); err != nil && o.Push != "auto" {
-		faults = append(faults, errdefs.BadInputf("push", 0, "%q is no boolean", o.Push).WithHint("one of true, false, auto"))
 	}
 	if o.Timeout <= 0 {
 		faults = append(faults, errdefs.BadInputf("timeout", 0, "%s is no time to check anything in", o.Timeout))
