@@ -10,6 +10,8 @@ import (
 
 	controlapi "github.com/moby/buildkit/api/services/control"
 	"github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/util/grpcerrors"
+	"google.golang.org/grpc/codes"
 
 	"github.com/hullwright/hullwright/internal/errdefs"
 	"github.com/hullwright/hullwright/internal/setup"
@@ -237,13 +239,18 @@ func CheckEngine(ctx context.Context, daemon *client.Client, node setup.Node, re
 }
 
 // KeepsHistory is whether a daemon keeps records of builds, in which provenance
-// is. BuildKit's came with 0.11.
-func KeepsHistory(ctx context.Context, node *client.Client) bool {
+// is. BuildKit's came with 0.11. It is an errdefs.Environment where the daemon does
+// not answer.
+func KeepsHistory(ctx context.Context, node *client.Client) (bool, error) {
 	events, err := node.ControlClient().ListenBuildHistory(ctx, &controlapi.BuildHistoryRequest{
 		ActiveOnly: true, EarlyExit: true, Ref: "hullwright-asks-for-history", // of no build
 	})
 	for err == nil {
 		_, err = events.Recv()
 	}
-	return errors.Is(err, io.EOF)
+	switch grpcerrors.Code(err) {
+	case codes.Unavailable, codes.Canceled, codes.DeadlineExceeded: // nobody said so
+		return false, errdefs.New(errdefs.Environment, "ask the builder for its records: %w", err)
+	}
+	return errors.Is(err, io.EOF), nil
 }

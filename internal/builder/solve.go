@@ -296,7 +296,8 @@ func (w *watch) see(st *client.SolveStatus) {
 // returned tells on the display that the solve begins again.
 func (w *watch) returned(node string) *client.SolveStatus {
 	name := fmt.Sprintf("node %s went away and is back: building once more", node)
+	at := w.last // the display reads it while the next attempt is watched
 	return &client.SolveStatus{Vertexes: []*client.Vertex{
-		{Digest: digest.FromString(name), Name: name, Started: &w.last, Completed: &w.last},
+		{Digest: digest.FromString(name), Name: name, Started: &at, Completed: &at},
 	}}
 }

@@ -25,6 +25,9 @@ import (
 // bootLimit is how long a buildkitd may take until it answers.
 const bootLimit = 20 * time.Second
 
+// tailLimit is how long the end of a log is waited for.
+const tailLimit = 5 * time.Second
+
 // tailLines is how many of its log's last lines an error has.
 const tailLines = 20
 
@@ -346,6 +349,7 @@ func (m *Manager) boot(ctx context.Context, g *group, state *State, keep bool) (
 		err = errors.Join(ctx.Err(), b.keepReached(g, nodes, faults))
 	}
 	if err != nil {
+		(&Builder{Nodes: nodes}).Close() // those that were reached; why it is of no use is told
 		return nil, fmt.Errorf("boot builder %s: %w", g.Name, err)
 	}
 	return b, nil
@@ -378,7 +382,7 @@ func (m *Manager) bootNode(ctx context.Context, builder string, n groupNode, con
 	}
 	node := Node{
 		Name: n.Name, Endpoint: n.Endpoint, Flags: n.Flags, DriverOpts: n.DriverOpts,
-		Platforms: allFromOCI(n.Platforms), Fixed: allFromOCI(n.Platforms), conn: conn,
+		Platforms: allFromOCI(n.Platforms), Fixed: allFromOCI(n.Platforms), conn: conn, more: &nodeMore{},
 	}
 	own, isEngine := conn.(*engineNode)
 	if isEngine {
@@ -386,7 +390,7 @@ func (m *Manager) bootNode(ctx context.Context, builder string, n groupNode, con
 	}
 	if err := await(ctx, &node); err != nil {
 		err := errdefs.New(errdefs.Environment, "node %s at %s: %w", n.Name, n.Endpoint, err)
-		if log := conn.tail(context.WithoutCancel(ctx)); log != "" {
+		if log := tailOf(ctx, conn); log != "" {
 			err.Err = fmt.Errorf("%w\n%s", err.Err, indent(log))
 			err = err.WithHint("%s", explainLog(log))
 		}
@@ -399,6 +403,13 @@ func (m *Manager) bootNode(ctx context.Context, builder string, n groupNode, con
 		node.Version = own.buildkit()
 	}
 	return node, nil
+}
+
+// tailOf is the end of a daemon's log, if who has it answers soon.
+func tailOf(ctx context.Context, conn connector) string {
+	ctx, cancel := context.WithTimeout(ctx, tailLimit)
+	defer cancel()
+	return conn.tail(ctx)
 }
 
 // await asks a node what it is until it answers. It waits short at first: a

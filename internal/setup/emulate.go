@@ -212,7 +212,7 @@ func proveOne(ctx context.Context, n *Node, p v1.Platform) error {
 	if err != nil {
 		return err
 	}
-	_, err = n.client.Solve(ctx, def, client.SolveOpt{Internal: true, SharedSession: n.session, SessionPreInitialized: true}, nil)
+	_, err = n.client.Solve(ctx, def, client.SolveOpt{Internal: true, SharedSession: n.more.session, SessionPreInitialized: true}, nil)
 	var exit *gateway.ExitError
 	if errors.As(err, &exit) && exit.ExitCode < gateway.UnknownExitStatus {
 		return errors.New(binfmt.Explain(int(exit.ExitCode)))
@@ -224,14 +224,16 @@ func proveOne(ctx context.Context, n *Node, p v1.Platform) error {
 // its own would cost each a second now and then: closed as soon as it is open,
 // as after an answer from the cache, HTTP/2 waits for a last word.
 func (n *Node) openSession(ctx context.Context) error {
-	if n.session != nil {
+	n.more.mu.Lock()
+	defer n.more.mu.Unlock()
+	if n.more.session != nil {
 		return nil
 	}
 	s, err := session.NewSession(ctx, "")
 	if err != nil {
 		return err
 	}
-	n.session = s
+	n.more.session = s
 	// It ends with the connection, by Builder.Close.
 	go s.Run(context.WithoutCancel(ctx), grpchijack.Dialer(n.client.ControlClient()))
 	return nil
@@ -299,7 +301,9 @@ func (m *Manager) settle(ctx context.Context, rows []Emulation, todo []*proof) {
 			m.warnOf(ctx, p) // which the error then tells
 			continue
 		}
-		p.node.Platforms = merge(p.node.Platforms, []v1.Platform{r.Platform})
+		if !p.node.lists(r.Platform) { // else a build may be reading them
+			p.node.Platforms = merge(p.node.Platforms, []v1.Platform{r.Platform})
+		}
 		m.stepf("%s: emulated on %s by %s", r.Platform, r.Node, r.Emulator)
 	}
 }

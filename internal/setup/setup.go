@@ -10,6 +10,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -97,11 +98,17 @@ type Node struct {
 	// the node is an engine's own BuildKit that tells it.
 	HostGateway string
 
-	conn connector
-	// Both are open until Builder.Close; session is nil until it is needed.
-	client  *client.Client
-	session *session.Session
-	beside  *bool // it shares this machine's kernel; nil until that is known
+	conn   connector
+	client *client.Client // open until Builder.Close
+	more   *nodeMore
+}
+
+// nodeMore is what is found out about a node when it is needed, also beside a build
+// that uses the node.
+type nodeMore struct {
+	mu      sync.Mutex
+	session *session.Session // open until Builder.Close; nil until there is one
+	beside  *bool            // it shares this machine's kernel; nil until that is known
 }
 
 // Builder is a booted builder.

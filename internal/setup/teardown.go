@@ -21,11 +21,15 @@ var (
 	errNotOurs = errors.New("left, since somebody else made it")
 )
 
+// ErrNoState is in the tree of Teardown's error where there is no such state file.
+// What a state file tells of may be missing, too: an engine's socket, say.
+var ErrNoState = errors.New("no state file")
+
 // Teardown undoes everything that the state file at path says was made, newest
 // first, and removes the file. What is gone already is no error. It goes on
 // after a failure, and returns all of them joined; the file then keeps what is
-// left. It is an errdefs.BadInput of input "state" where there is no such file
-// or it is none that this program wrote.
+// left. It is an errdefs.BadInput of input "state" where there is no such file,
+// with ErrNoState in its tree, or it is none that this program wrote.
 func (m *Manager) Teardown(ctx context.Context, path string) error {
 	return m.teardownIf(ctx, path, func(*State) bool { return true })
 }
@@ -44,7 +48,7 @@ func (m *Manager) teardownIf(ctx context.Context, path string, still func(*State
 	defer unlock()
 	s, err := readState(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return errdefs.BadInputf("state", 0, "%w", err)
+		return errdefs.BadInputf("state", 0, "%w: %w", ErrNoState, err)
 	}
 	if err != nil {
 		return err

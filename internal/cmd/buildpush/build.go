@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 
 	"github.com/moby/buildkit/client"
 	"golang.org/x/sync/errgroup"
@@ -30,8 +31,8 @@ func (j *job) build(ctx context.Context) error {
 		return err
 	}
 	err = j.env.Group(j.title(), func() error {
-		var proof bytes.Buffer // told after the display has ended
-		defer func() { proof.WriteTo(j.env.Stderr) }()
+		var proof held // told after the display has ended
+		defer func() { proof.tell(j.env.Stderr) }()
 		shown, err := j.foreign()
 		if err != nil {
 			return err
@@ -79,6 +80,25 @@ func (j *job) solve(ctx context.Context, shown, stdout io.Writer) error {
 	})
 	j.built = err == nil
 	return err
+}
+
+// held is what is told later. A pull that was given up may still write to it.
+type held struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (h *held) Write(p []byte) (int, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.text.Write(p)
+}
+
+func (h *held) tell(w io.Writer) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.text.WriteTo(w)
 }
 
 // title is what is built, and where, if that is in more than one place.

@@ -56,7 +56,9 @@ func (j *job) fitEngine(ctx context.Context) error {
 	}
 	client := j.builder.Client(node)
 	faults = append(faults, builder.CheckEngine(ctx, client, node, req, told))
-	if !builder.KeepsHistory(ctx, client) {
+	keeps, err := builder.KeepsHistory(ctx, client)
+	faults = append(faults, err)
+	if err == nil && !keeps {
 		var line string
 		line, err = j.withoutHistory()
 		left, faults = append(left, line), append(faults, err)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"sync"
 	"time"
 
@@ -46,7 +45,10 @@ func run(ctx context.Context, env *cli.Env, o Options) error {
 		return j.printPlan()
 	}
 	if err := j.open(); err != nil {
-		return err
+		if j.state == nil {
+			return err
+		}
+		return errors.Join(err, j.close(ctx, err))
 	}
 	err = j.work(ctx)
 	// People are told, and outputs are given, of a build that failed too.
@@ -74,6 +76,8 @@ func (j *job) work(ctx context.Context) error {
 // open makes what the steps share. The state file is known to the clean-up
 // step before anything is made.
 func (j *job) open() error {
+	j.openRegistry()
+	j.manager = j.host(j.env.Stderr)
 	path, err := j.statePath()
 	if err != nil {
 		return err
@@ -86,8 +90,6 @@ func (j *job) open() error {
 			return err
 		}
 	}
-	j.openRegistry()
-	j.manager = j.host(j.env.Stderr)
 	return j.openLogs()
 }
 
@@ -122,7 +124,7 @@ func (j *job) close(ctx context.Context, failure error) error {
 		defer cancel()
 	}
 	err := j.manager.Teardown(clean, path)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, setup.ErrNoState) {
 		return nil // a canceled job's clean-up step was quicker
 	}
 	if err != nil {

@@ -73,9 +73,16 @@ func checkList() string {
 	return b.String()
 }
 
-// Check gives the faults of the options that are doctor's own. Those of a build
-// are findings.
-func (o Options) Check(context.Context, *cli.Env) error {
+// Check gives the faults of all values, where one of them could not be read. Else
+// those of a build are findings.
+func (o Options) Check(ctx context.Context, env *cli.Env) error {
+	build := o.Options
+	build.Strict = false // what would be a warning is a finding
+	return errors.Join(o.check(), build.Check(ctx, env))
+}
+
+// check gives the faults of the options that are doctor's own.
+func (o Options) check() error {
 	var faults []error
 	known := doctor.Names()
 	for i, name := range o.Only {
@@ -98,7 +105,7 @@ func suggestion(name string, known []string) string {
 }
 
 func run(ctx context.Context, env *cli.Env, o Options) error {
-	if err := o.Check(ctx, env); err != nil {
+	if err := o.check(); err != nil {
 		return err
 	}
 	host, subject := read(ctx, env, o)

@@ -28,12 +28,12 @@ func read(ctx context.Context, env *cli.Env, o Options) (doctor.Host, doctor.Sub
 		s.Agents = append(s.Agents, a.Paths)
 	}
 	s.Caches = caches(want.Request.CacheFrom, false)
-	exports, destinations := caches(want.Request.CacheTo, true), destinations(o, want.Request)
+	exports, repos := caches(want.Request.CacheTo, true), destinations(o, want.Request)
 	// As build-push has it: a stranger's request writes nothing.
 	if r := want.Event.Request; r != nil && r.Fork && !build.AllowUntrusted {
-		s.Untrusted = len(destinations)+len(exports) > 0
+		s.Untrusted = len(repos)+len(exports) > 0
 	} else {
-		s.Push, s.Caches = destinations, append(s.Caches, exports...)
+		s.Push, s.Caches = repos, append(s.Caches, exports...)
 	}
 	return doctor.Host{
 		Environ: env.Environ, Dir: env.Dir, Now: env.Now, CI: env.CI.Name(), Keychain: want.Keychain,

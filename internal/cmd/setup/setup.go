@@ -191,7 +191,7 @@ func prepare(ctx context.Context, m *setup.Manager, spec setup.Spec, platforms [
 	}
 	rows, err := m.Emulate(ctx, b, platforms, spec.BinfmtImage, state)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, errors.Join(err, b.Close())
 	}
 	m.Advise(ctx, b, rows)
 	return b, nil, nil

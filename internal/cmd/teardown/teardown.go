@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
 	"time"
 
@@ -66,7 +65,7 @@ func run(ctx context.Context, env *cli.Env, o Options) error {
 	}
 	show(ctx, env, m, path)
 	err := m.Teardown(ctx, path)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, setup.ErrNoState) {
 		// A run that ended well undid its things itself; its clean-up step
 		// comes all the same.
 		fmt.Fprintf(env.Stderr, "teardown: skipped: there is no %s, so all is undone\n", path)
