@@ -40,8 +40,9 @@ type patientBody struct {
 	cancel context.CancelFunc
 	limit  time.Duration
 
-	spent time.Duration // in reads since the last stallBytes
-	got   int
+	spent   time.Duration // in reads since the last stallBytes
+	got     int
+	stalled bool // the timer ended the request, whatever the read had by then
 }
 
 // Read implements io.Reader.
@@ -49,12 +50,12 @@ func (b *patientBody) Read(p []byte) (int, error) {
 	began := time.Now()
 	timer := time.AfterFunc(b.limit-b.spent, b.cancel)
 	n, err := b.ReadCloser.Read(p)
-	stalled := !timer.Stop()
+	b.stalled = !timer.Stop() || b.stalled
 	b.spent += time.Since(began)
 	if b.got += n; b.got >= stallBytes {
 		b.spent, b.got = 0, 0
 	}
-	if stalled && err != nil && err != io.EOF {
+	if b.stalled && err != nil && err != io.EOF {
 		err = &stalledError{b.limit}
 	}
 	return n, err
