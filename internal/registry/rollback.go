@@ -25,7 +25,7 @@ func (l *release) rollback(ctx context.Context) error {
 	var errs []error
 	for _, rank := range slices.Backward(slices.Compact(ranks)) {
 		errs = append(errs, l.each(func(r *row) bool { return r.rank == rank && r.touched() }, func(r *row) error {
-			return l.restore(ctx, r)
+			return l.restore(ctx, r, true)
 		}))
 	}
 	return errors.Join(errs...)
@@ -36,8 +36,9 @@ func (r *row) touched() bool {
 	return r.Status == statusWritten || r.Status == statusUnknown || r.Status == statusFailed && r.After != "" && r.After != r.Before
 }
 
-// restore puts one tag back.
-func (l *release) restore(ctx context.Context, r *row) error {
+// restore puts one tag back. Where match is set, a registry that can compare does
+// so only if the tag is what it was when we looked.
+func (l *release) restore(ctx context.Context, r *row, match bool) error {
 	now, err := r.session.look(ctx, r.tag)
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return l.stuck(r, err)
@@ -47,6 +48,10 @@ func (l *release) restore(ctx context.Context, r *row) error {
 		has = now.digest.String()
 	}
 	r.After = has
+	r.etag = ""
+	if match {
+		r.etag = now.etag
+	}
 	switch {
 	case has == r.Before: // the write did not land, or somebody put it back
 		r.Status = statusRestored
@@ -57,7 +62,12 @@ func (l *release) restore(ctx context.Context, r *row) error {
 	case r.Before == "":
 		err = r.remove(ctx)
 	default:
-		err = r.putBack(ctx, now.etag)
+		err = r.putBack(ctx)
+	}
+	if statusOf(err) == http.StatusPreconditionFailed && r.etag != "" {
+		// Another run was quicker, or a try of ours whose answer was lost, or the
+		// ETag says something else than what the tag is: look.
+		return l.restore(ctx, r, false)
 	}
 	if err != nil {
 		return l.stuck(r, err)
@@ -72,25 +82,20 @@ func (l *release) stuck(r *row, err error) error {
 	return fmt.Errorf("put %s back to %s: %w", r.tag, shown(r.Before), err)
 }
 
-// putBack writes the manifest that the tag had before, as long as the tag has
-// ours: etag is that of ours.
-func (r *row) putBack(ctx context.Context, etag string) error {
+// putBack writes the manifest that the tag had before.
+func (r *row) putBack(ctx context.Context) error {
 	old, err := r.session.manifest(ctx, r.tag.Digest(r.Before))
 	if err != nil {
 		return err
 	}
-	r.etag = etag
-	err = r.put(ctx, old)
-	if statusOf(err) == http.StatusPreconditionFailed && etag != "" {
-		return fmt.Errorf("another run wrote it: %w", err)
-	}
-	return err
+	return r.put(ctx, old)
 }
 
 // remove deletes a tag that was not there before: the tag, never the digest,
-// which other tags may have. Registries differ in whether they can.
+// which other tags may have. Registries differ in whether they can, and few
+// compare before they do.
 func (r *row) remove(ctx context.Context) error {
-	_, err := r.session.do(ctx, call{method: http.MethodDelete, kind: manifests, id: r.tag.TagStr()})
+	_, err := r.session.do(ctx, call{method: http.MethodDelete, kind: manifests, id: r.tag.TagStr(), ifMatch: r.etag})
 	switch status := statusOf(err); {
 	case status == http.StatusNotFound:
 		return nil

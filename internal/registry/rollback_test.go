@@ -45,6 +45,11 @@ func (e *etagged) serve(w http.ResponseWriter, r *http.Request, next http.Handle
 	next.ServeHTTP(w, r)
 }
 
+// lost is a registry that compares, does what was asked and gives no answer.
+func (e *etagged) lost(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	lostAnswer(w, r, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { e.serve(w, r, next) }))
+}
+
 // A release that fails puts its tags back, and says of each what it has.
 func TestRollback(t *testing.T) {
 	t.Parallel()
@@ -71,6 +76,10 @@ func TestRollback(t *testing.T) {
 		{name: "the old manifest is gone", rules: []*rule{denied, {method: "GET", path: "/manifests/sha256:", skip: 1, action: status(404, "")}},
 			rows: "latest:pending 1.4:failed 1.4.2:written sha-abc1234:restored", has: [2]string{"ours", ""}, err: "1.4.2 back to sha256:"},
 		{name: "a registry that compares", rules: []*rule{denied, {action: (&etagged{}).serve}},
+			rows: "latest:pending 1.4:failed 1.4.2:restored sha-abc1234:restored", has: [2]string{"old", ""}},
+		{name: "ETags of another kind", rules: []*rule{denied, {action: (&etagged{wrong: true}).serve}},
+			rows: "latest:pending 1.4:failed 1.4.2:restored sha-abc1234:restored", has: [2]string{"old", ""}},
+		{name: "a registry that compares, whose answer is lost", rules: []*rule{denied, {method: "PUT", path: "/1.4.2$", skip: 1, count: 1, action: (&etagged{}).lost}, {action: (&etagged{}).serve}},
 			rows: "latest:pending 1.4:failed 1.4.2:restored sha-abc1234:restored", has: [2]string{"old", ""}},
 		{name: "other digest after PUT", rules: []*rule{{method: "PUT", path: "/1.4.2$", count: 1, action: with("Docker-Content-Digest", "sha256:"+strings.Repeat("0", 64))}},
 			rows: "latest:pending 1.4:pending 1.4.2:restored sha-abc1234:restored", has: [2]string{"old", ""}},
@@ -107,6 +116,40 @@ func TestRollback(t *testing.T) {
 				if has := p.has(tag); names[has] != tt.has[i] || rows[i+2].After != has {
 					t.Errorf("%s has %q (%s), want %q; its row says %s", tag, names[has], has, tt.has[i], rows[i+2].After)
 				}
+			}
+		})
+	}
+}
+
+// A tag that another run writes after we looked, before it is put back, stays in a
+// registry that compares.
+func TestMovedBeforePutBack(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		method string
+		before bool // the tag had an image
+	}{{"PUT", true}, {"DELETE", false}} {
+		t.Run(tt.method, func(t *testing.T) {
+			t.Parallel()
+			compare := &etagged{}
+			back := &rule{method: tt.method, path: "/1.4.2$"}
+			p := newPeer(t, &rule{method: "PUT", path: "/1.4$", action: status(403, "")}, back, &rule{action: compare.serve})
+			ours, old, theirs := p.seed("app", testIndex(t, "linux/amd64")), p.seed("app", testIndex(t, "linux/arm64")), p.seed("app", testIndex(t, "linux/s390x"))
+			tag := p.tag("app:1.4.2")
+			if tt.before {
+				p.point(tag, old)
+				back.skip = 1 // our own write
+			}
+			back.action = func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+				p.point(tag, theirs)
+				compare.serve(w, r, next)
+			}
+			r := tags(ours, tag, p.tag("app:1.4"))
+			r.Rollback = true
+			rows, err := newClient(t).Release(deadline(t), r, nil)
+			checkError(t, err, "403 Forbidden")
+			if p.has(tag) != theirs.String() || rows[0].After != theirs.String() || rows[0].Status != statusFailed || rows[0].Reason != "not put back: another run wrote it" {
+				t.Errorf("the tag has %s, want %s; its row is %+v", p.has(tag), theirs, rows[0])
 			}
 		})
 	}
