@@ -43,12 +43,17 @@ func (m *Manager) install(ctx context.Context, broken []*proof, image string, st
 // sharesKernel is whether a registration on this machine is one for the node,
 // whose engine is asked once.
 func (m *Manager) sharesKernel(ctx context.Context, n *Node) (bool, error) {
-	if n.beside != nil {
-		return *n.beside, nil
+	if n.more == nil { // a node that is none yet
+		return m.isBeside(ctx, n)
+	}
+	n.more.mu.Lock()
+	defer n.more.mu.Unlock()
+	if n.more.beside != nil {
+		return *n.more.beside, nil
 	}
 	beside, err := m.isBeside(ctx, n)
 	if err == nil {
-		n.beside = &beside
+		n.more.beside = &beside
 	}
 	return beside, err
 }
