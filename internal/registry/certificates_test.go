@@ -327,10 +327,7 @@ func TestAuthoritiesAreAdded(t *testing.T) {
 	want.AddCert(a.cert)
 	for _, spelled := range []string{"docker.io", "index.docker.io"} {
 		c := newClient(t, WithCertificates(Certificates{dir}), WithAuthorities(map[string][]byte{spelled: pemOf(a)}))
-		wire, ok := c.base.(*hostTLS)
-		if !ok {
-			t.Fatalf("%T", c.base)
-		}
+		wire := &hostTLS{certificates: c.certificates, authorities: c.authorities}
 		got, err := wire.config("index.docker.io")
 		if err != nil {
 			t.Fatal(err)
