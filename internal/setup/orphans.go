@@ -48,11 +48,16 @@ type Orphan struct {
 // processes, and goes on after a failure; each orphan has its own. The error
 // tells what could not be looked through.
 func (m *Manager) Orphans(ctx context.Context, o OrphanOptions) ([]Orphan, error) {
-	unlock, err := m.lockOrphans(ctx)
-	if err != nil {
-		return nil, err
+	lock := m.orphansLock()
+	if _, err := lock.TryLockContext(ctx, 50*time.Millisecond); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, errdefs.New(errdefs.Environment, "wait for another search for orphans: %w", err)
 	}
-	defer unlock()
+	defer lock.Unlock()
+	return m.orphans(ctx, o)
+}
+
+// orphans is Orphans, with the lock held.
+func (m *Manager) orphans(ctx context.Context, o OrphanOptions) ([]Orphan, error) {
 	s := &sweep{m: m, options: o, states: map[string]*State{}, stores: map[string]bool{}}
 	for _, look := range []func(context.Context) error{
 		s.inTemporary, s.inStore, s.inEngine, s.inProcesses, s.inLeases,
@@ -70,16 +75,11 @@ func (m *Manager) Orphans(ctx context.Context, o OrphanOptions) ([]Orphan, error
 	return s.found, errors.Join(s.faults...)
 }
 
-// lockOrphans keeps two from removing the same. The lock is on the store's
-// directory, so that it leaves no file; where there is none two may meet, and
-// find things gone.
-func (m *Manager) lockOrphans(ctx context.Context) (func() error, error) {
-	lock := flock.New(m.storeDir(), flock.SetFlag(os.O_RDONLY))
-	_, err := lock.TryLockContext(ctx, 50*time.Millisecond)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, errdefs.New(errdefs.Environment, "wait for another search for orphans: %w", err)
-	}
-	return lock.Unlock, nil
+// orphansLock keeps two from removing the same. The lock is on the store's
+// directory, so that it leaves no file; where there is none (fs.ErrNotExist) two
+// may meet, and find things gone.
+func (m *Manager) orphansLock() *flock.Flock {
+	return flock.New(m.storeDir(), flock.SetFlag(os.O_RDONLY))
 }
 
 // sweep is one search.

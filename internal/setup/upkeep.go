@@ -3,6 +3,8 @@ package setup
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
 	"time"
 
 	"github.com/hullwright/hullwright/internal/errdefs"
@@ -44,10 +46,32 @@ func onCI(provider string, environ map[string]string) bool {
 	return provider != "git" || DefaultLifetime(environ) > 0
 }
 
-// Sweep removes what other jobs left. What can't be removed is told and left:
-// this job does not depend on it.
-func (m *Manager) Sweep(ctx context.Context) {
-	found, err := m.Orphans(ctx, OrphanOptions{})
+// sweepLimit is how long a job waits until what others left is removed. What is
+// left then, as where an engine hangs, is the next one's.
+const sweepLimit = time.Minute
+
+// Sweep removes what other jobs left, for a minute at most. What can't be removed
+// is told and left: this job does not depend on it, nor does it wait for another
+// that is at it already.
+func (m *Manager) Sweep(ctx context.Context) { m.sweepFor(ctx, sweepLimit, OrphanOptions{}) }
+
+func (m *Manager) sweepFor(ctx context.Context, limit time.Duration, options OrphanOptions) {
+	lock := m.orphansLock()
+	switch alone, err := lock.TryLock(); {
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		m.stepf("warning: orphans are not looked for: %v", err)
+		return
+	case err == nil && !alone:
+		m.stepf("skipping the search for orphans: another job is at it")
+		return
+	}
+	defer lock.Unlock()
+	limited, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	found, err := m.orphans(limited, options)
+	if limited.Err() != nil {
+		err = fmt.Errorf("the search took longer than %s", limit)
+	}
 	for _, o := range found {
 		m.stepf("orphan: %s %s: %s", o.Kind, o.ID, o.Why)
 		err = errors.Join(err, o.Err)
