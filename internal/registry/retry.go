@@ -154,8 +154,10 @@ func transient(err error) bool {
 			return true
 		}
 	}
-	// HTTP/2's faults have no exported types in net/http.
-	if text := err.Error(); strings.Contains(text, "http2: ") || strings.Contains(text, "stream error: ") {
+	// These faults have no exported types in net/http. A connection that was kept is
+	// closed just as it is used again; a body that can't be rewound is not sent again there.
+	if text := err.Error(); strings.Contains(text, "http2: ") || strings.Contains(text, "stream error: ") ||
+		strings.Contains(text, "server closed idle connection") {
 		return true
 	}
 	var timeout net.Error

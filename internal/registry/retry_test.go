@@ -221,6 +221,7 @@ func TestTransient(t *testing.T) {
 		{&net.DNSError{Name: "x", IsTemporary: true}, true},
 		{&net.DNSError{Name: "x", IsTimeout: true}, true},
 		{&net.DNSError{Name: "x", IsNotFound: true, IsTemporary: true}, false},
+		{errors.New("http: server closed idle connection"), true},
 		{errors.New("x509: certificate has expired"), false},
 		{context.Canceled, false},
 	} {

@@ -80,8 +80,57 @@ func (c *containerNode) up(ctx context.Context, state *State) error {
 	case found.Container.State != nil && found.Container.State.Running:
 		c.seen.Store(&running{found.Container.ID, found.Container.State.Pid})
 		return nil
+	case found.Container.State != nil && found.Container.State.Status == container.StateCreated:
+		return c.adopt(ctx, api)
 	}
 	c.m.stepf("starting container %s, which is there and stopped", c.name())
+	return c.start(ctx, api)
+}
+
+// adoptLimit is how long somebody else may take to start a container that is made;
+// it takes a tenth of that on a busy machine.
+const adoptLimit = 3 * time.Second
+
+// adopt waits for whoever is making the container just now: it has no configuration
+// before that is copied. One that nobody starts, since its maker was killed, gets it
+// from us.
+func (c *containerNode) adopt(ctx context.Context, api *engine.Client) error {
+	for end := time.Now().Add(adoptLimit); time.Now().Before(end); {
+		found, err := api.ContainerInspect(ctx, c.name(), engine.ContainerInspectOptions{})
+		switch {
+		case cerrdefs.IsNotFound(err): // the engine reserves a name before it shows the container
+		case err != nil:
+			return errdefs.New(errdefs.Environment, "inspect container %s: %w", c.name(), err)
+		case found.Container.State != nil && found.Container.State.Status != container.StateCreated:
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	c.m.stepf("starting container %s, which somebody made and did not start", c.name())
+	opts, err := parseContainerOpts(c.node.DriverOpts)
+	if err != nil {
+		return err
+	}
+	files, err := c.files(opts)
+	if err != nil {
+		return err
+	}
+	return c.furnish(ctx, api, files)
+}
+
+// furnish copies the configuration into a container that is made, and starts it.
+func (c *containerNode) furnish(ctx context.Context, api *engine.Client, files []byte) error {
+	_, err := api.CopyToContainer(ctx, c.name(), engine.CopyToContainerOptions{
+		DestinationPath: path.Dir(configDir),
+		Content:         bytes.NewReader(files),
+	})
+	if err != nil {
+		return errdefs.New(errdefs.Environment, "copy configuration to container %s: %w", c.name(), err)
+	}
 	return c.start(ctx, api)
 }
 
@@ -125,19 +174,12 @@ func (c *containerNode) create(ctx context.Context, api *engine.Client, state *S
 		HostConfig: &opts.host,
 	})
 	if cerrdefs.IsConflict(err) {
-		return nil // another process was quicker, and boots it
+		return c.adopt(ctx, api) // another process was quicker
 	}
 	if err != nil {
 		return errdefs.New(errdefs.Environment, "create container %s: %w", c.name(), err)
 	}
-	_, err = api.CopyToContainer(ctx, c.name(), engine.CopyToContainerOptions{
-		DestinationPath: path.Dir(configDir),
-		Content:         bytes.NewReader(files),
-	})
-	if err != nil {
-		return errdefs.New(errdefs.Environment, "copy configuration to container %s: %w", c.name(), err)
-	}
-	return c.start(ctx, api)
+	return c.furnish(ctx, api, files)
 }
 
 // createLimit is how long the engine may take to make a container or a volume;

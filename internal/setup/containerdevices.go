@@ -26,7 +26,9 @@ func (c *containerNode) gpus(ctx context.Context, api *engine.Client, image stri
 		return nil, err
 	}
 	defer func() {
-		rmErr := c.m.removeContainer(context.WithoutCancel(ctx), c.node.Endpoint, name, c.nonce)
+		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), createLimit)
+		defer cancel()
+		rmErr := c.m.removeContainer(clean, c.node.Endpoint, name, c.nonce)
 		if rmErr == nil || errors.Is(rmErr, errGone) {
 			rmErr = state.forget(entry{Kind: kindContainer, ID: name, Where: c.node.Endpoint})
 		}

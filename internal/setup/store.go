@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -153,25 +154,31 @@ func (s *store) remove(name string) error {
 	)
 }
 
-// sweep removes what a writer that was killed left of a builder's files: what it
+// sweep removes what a writer that was killed left of a builder's files, and of
+// those that say which one is current: what it
 // had written so far, which atomicwriter puts beside the file and gives a number.
 // Writers hold the lock, as the caller must.
 func (s *store) sweep(name string) error {
 	var faults []error
-	for _, dir := range []string{"activity", "instances"} {
+	for dir, names := range map[string][]string{"activity": {name}, "instances": {name}, ".": {"current", engineFile}} {
 		entries, err := os.ReadDir(filepath.Join(s.dir, dir))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		faults = append(faults, err)
 		for _, e := range entries {
-			number, ok := strings.CutPrefix(e.Name(), ".tmp-"+name)
-			if ok && number != "" && strings.Trim(number, "0123456789") == "" {
+			if slices.ContainsFunc(names, func(name string) bool { return isHalf(e.Name(), name) }) {
 				faults = append(faults, os.Remove(filepath.Join(s.dir, dir, e.Name())))
 			}
 		}
 	}
 	return errors.Join(faults...)
+}
+
+// isHalf is whether a file is what atomicwriter has written so far of one of a name.
+func isHalf(file, name string) bool {
+	number, ok := strings.CutPrefix(file, ".tmp-"+name)
+	return ok && number != "" && strings.Trim(number, "0123456789") == ""
 }
 
 // use makes name the current builder of key.

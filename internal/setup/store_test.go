@@ -162,7 +162,10 @@ func TestStoreSweep(t *testing.T) {
 		check(t, os.MkdirAll(filepath.Join(s.dir, "activity"), 0o700))
 		check(t, os.WriteFile(s.path("activity", file), nil, 0o600))
 	}
+	half := filepath.Join(s.dir, ".tmp-current4711")
+	check(t, os.WriteFile(half, nil, 0o600))
 	check(t, s.remove("name"))
+	missing(t, half)
 	entries, err := os.ReadDir(filepath.Join(s.dir, "activity"))
 	check(t, err)
 	var left []string
