@@ -60,7 +60,7 @@ func (p *processNode) tryMounts(ctx context.Context) error {
 	}
 	cmd := p.trial(ctx, daemon, "--version")
 	// Go makes all mounts of an unshared namespace private, by mount(2).
-	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
+	cmd.SysProcAttr.Unshareflags = syscall.CLONE_NEWNS
 	out, err := cmd.CombinedOutput()
 	switch {
 	case err == nil:
@@ -90,7 +90,7 @@ func (p *processNode) tryNamespace(ctx context.Context) error {
 	}
 	rootlesskit := p.lookPath("rootlesskit")
 	bare := p.trial(ctx, rootlesskit, "--version")
-	bare.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER}
+	bare.SysProcAttr.Cloneflags = syscall.CLONE_NEWUSER
 	if err := bare.Run(); err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -118,10 +118,12 @@ func (p *processNode) tryNamespace(ctx context.Context) error {
 }
 
 // trial is a command in the daemon's environment, with its descendants in a
-// process group of their own that ends with it.
+// process group of their own that ends with ctx.
 func (p *processNode) trial(ctx context.Context, program string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Env = []string{"PATH=" + strings.Join(p.programs(), string(filepath.ListSeparator)), "HOME=" + p.m.home()}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = time.Second
 	return cmd
 }

@@ -1,11 +1,14 @@
 package setup
 
 import (
+	"context"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/hullwright/hullwright/internal/errdefs"
 )
@@ -109,4 +112,32 @@ func TestLockHolder(t *testing.T) {
 	if pid := lockHolder(path); pid != os.Getpid() {
 		t.Errorf("locked by %d, not by us (%d)", pid, os.Getpid())
 	}
+}
+
+// TestTrialHangs has a trial that waits for a child which never ends: both end
+// when it is given up.
+func TestTrialHangs(t *testing.T) {
+	m, dir := emptyHost(t)
+	p := &processNode{m: m}
+	file := filepath.Join(dir, "child")
+	ctx, cancel := context.WithTimeout(t.Context(), tryLimit)
+	defer cancel()
+	cmd := p.trial(ctx, "/bin/sh", "-c", `sleep 1000 & echo $! >"$0.new"; mv "$0.new" "$0"; wait`, file)
+	check(t, cmd.Start())
+	for !exists(file) && ctx.Err() == nil {
+		time.Sleep(10 * time.Millisecond)
+	}
+	child, err := strconv.Atoi(strings.TrimSpace(readFile(t, file)))
+	check(t, err)
+	cancel()
+	if err := cmd.Wait(); err == nil {
+		t.Error("it was not ended")
+	}
+	for start := time.Now(); time.Since(start) < tryLimit; time.Sleep(10 * time.Millisecond) {
+		raw, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(child), "stat"))
+		if err != nil || strings.Contains(string(raw), ") Z ") {
+			return
+		}
+	}
+	t.Errorf("its child %d runs still", child)
 }

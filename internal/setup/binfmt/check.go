@@ -129,6 +129,7 @@ func runIn(ctx context.Context, dir, path string, contained bool) error {
 	ctx, cancel := context.WithTimeout(ctx, runLimit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, Args...)
+	endWithChildren(cmd)
 	if contained {
 		contain(cmd, dir)
 	}

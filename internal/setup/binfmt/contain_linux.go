@@ -7,7 +7,8 @@ import (
 	"syscall"
 )
 
-// contain has root run a program of dir with dir as its whole file system.
+// contain has root run a program of dir with dir as its whole file system, after
+// endWithChildren.
 func contain(cmd *exec.Cmd, dir string) {
 	if os.Geteuid() != 0 {
 		return
@@ -15,5 +16,12 @@ func contain(cmd *exec.Cmd, dir string) {
 	cmd.Path = "/" + filepath.Base(cmd.Path)
 	cmd.Args[0] = cmd.Path
 	cmd.Dir = "/"
-	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: dir}
+	cmd.SysProcAttr.Chroot = dir
+}
+
+// endWithChildren has a canceled check's child end too: it may be what hangs, and
+// the check waits for it.
+func endWithChildren(cmd *exec.Cmd) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 }
