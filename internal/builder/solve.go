@@ -230,9 +230,9 @@ func (s Solve) repeatable() bool {
 }
 
 // returnLimit is how long a daemon that went away may take to be back. One that
-// its supervisor starts again is there within it; of one that is gone for good a
-// job should hear soon.
-const returnLimit = 1500 * time.Millisecond
+// its supervisor starts again is there within it, on a busy machine too; of one
+// that is gone for good a job should hear soon.
+const returnLimit = 5 * time.Second
 
 // isBack is whether the daemon is there, by a new connection: the client makes
 // one as soon as it finds the old one broken.
