@@ -91,6 +91,9 @@ func hold(d time.Duration) action {
 	}
 }
 
+// hang answers nothing for as long as anybody waits for it.
+func hang(_ http.ResponseWriter, r *http.Request, _ http.Handler) { <-r.Context().Done() }
+
 // edit changes an answer on its way.
 func edit(change func(h http.Header, body []byte) []byte) action {
 	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {

@@ -84,9 +84,10 @@ func late(dst, src net.Conn, by time.Duration) {
 
 // Twenty tags cost what one costs, since all are read, written and read again
 // at the same time. Ranks are written one after the other, so that what is
-// compared has as many ranks on both sides; the test logs the others too.
+// compared has as many ranks on both sides; the test logs the others too. What
+// else the machine does makes some rounds dear, but none cheap.
 func TestLatency(t *testing.T) {
-	const roundTrip = 40 * time.Millisecond
+	const roundTrip = 100 * time.Millisecond
 	d := &door{}
 	p := newPeer(t, &rule{action: d.serve})
 	digest := p.seed("app", testIndex(t, "linux/amd64", "linux/arm64"))
@@ -95,41 +96,43 @@ func TestLatency(t *testing.T) {
 
 	n := 0
 	release := func(texts ...string) time.Duration {
-		var took []time.Duration
-		for range 3 {
-			n++
-			var list []name.Tag
-			for _, text := range texts {
-				list = append(list, repo.Tag(fmt.Sprintf(text, n)))
-			}
-			c := newClient(t, WithKeychain(loginAs(authn.AuthConfig{Username: "ci", Password: password})))
-			began := time.Now()
-			rows, err := c.Release(deadline(t), tags(digest, list...), nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			took = append(took, time.Since(began))
-			if slices.ContainsFunc(rows, func(w Written) bool { return w.Status != statusWritten }) {
-				t.Fatalf("rows %s", statuses(rows))
-			}
+		n++
+		var list []name.Tag
+		for _, text := range texts {
+			list = append(list, repo.Tag(fmt.Sprintf(text, n)))
 		}
-		return slices.Min(took) // the rest is what else the machine does
+		c := newClient(t, WithKeychain(loginAs(authn.AuthConfig{Username: "ci", Password: password})))
+		began := time.Now()
+		rows, err := c.Release(deadline(t), tags(digest, list...), nil)
+		took := time.Since(began)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if slices.ContainsFunc(rows, func(w Written) bool { return w.Status != statusWritten }) {
+			t.Fatalf("rows %s", statuses(rows))
+		}
+		return took
 	}
 	var twenty, ranked []string
 	for i := range 20 {
 		twenty = append(twenty, fmt.Sprintf("1.%d.%%d", i))
 	}
 	ranked = append(slices.Clone(twenty[:17]), "%d.1", "%d", "edge%d")
-	one, all, ordered := release("1.2.%d"), release(twenty...), release(ranked...)
-	oneOrdered := release("1.2.%d", "%d.2", "1%d", "main%d")
-	t.Logf("at %s: one tag %s; twenty tags of one rank %s (%.2f); four tags of four ranks %s; twenty of four ranks %s (%.2f)",
-		roundTrip, one, all, ratio(all, one), oneOrdered, ordered, ratio(ordered, oneOrdered))
-	if r := ratio(all, one); r > 1.5 {
-		t.Errorf("twenty tags cost %.2f of one", r)
+	var one, all, oneOrdered, ordered time.Duration
+	for round := range 6 {
+		took := []time.Duration{release("1.2.%d"), release(twenty...), release("1.2.%d", "%d.2", "1%d", "main%d"), release(ranked...)}
+		for i, least := range []*time.Duration{&one, &all, &oneOrdered, &ordered} {
+			if round == 0 || took[i] < *least {
+				*least = took[i]
+			}
+		}
+		t.Logf("at %s: one tag %s; twenty tags of one rank %s (%.2f); four tags of four ranks %s; twenty of four ranks %s (%.2f)",
+			roundTrip, one, all, ratio(all, one), oneOrdered, ordered, ratio(ordered, oneOrdered))
+		if ratio(all, one) <= 1.5 && ratio(ordered, oneOrdered) <= 1.5 {
+			return
+		}
 	}
-	if r := ratio(ordered, oneOrdered); r > 1.5 {
-		t.Errorf("twenty tags in four ranks cost %.2f of four", r)
-	}
+	t.Error("twenty tags cost more than one and a half times what one costs")
 }
 
 func ratio(a, b time.Duration) float64 { return float64(a) / float64(b) }

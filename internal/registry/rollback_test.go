@@ -53,7 +53,9 @@ func (e *etagged) lost(w http.ResponseWriter, r *http.Request, next http.Handler
 // A release that fails puts its tags back, and says of each what it has.
 func TestRollback(t *testing.T) {
 	t.Parallel()
-	denied := &rule{method: "PUT", path: "/1.4$", action: status(403, `{"errors":[{"code":"DENIED"}]}`)}
+	denied := func() *rule { // each registry counts in its own
+		return &rule{method: "PUT", path: "/1.4$", action: status(403, `{"errors":[{"code":"DENIED"}]}`)}
+	}
 	for _, tt := range []struct {
 		name  string
 		rules []*rule
@@ -63,23 +65,23 @@ func TestRollback(t *testing.T) {
 		has   [2]string // 1.4.2 and sha-abc1234 at the end: "old", "ours", "theirs" or ""
 		err   string
 	}{
-		{name: "an old digest comes back, a new tag goes", rules: []*rule{denied},
+		{name: "an old digest comes back, a new tag goes", rules: []*rule{denied()},
 			rows: "latest:pending 1.4:failed 1.4.2:restored sha-abc1234:restored", has: [2]string{"old", ""}},
-		{name: "switched off", rules: []*rule{denied}, off: true,
+		{name: "switched off", rules: []*rule{denied()}, off: true,
 			rows: "latest:pending 1.4:failed 1.4.2:written sha-abc1234:written", has: [2]string{"ours", "ours"}},
-		{name: "a tag that another run moved stays", rules: []*rule{denied}, moved: true,
+		{name: "a tag that another run moved stays", rules: []*rule{denied()}, moved: true,
 			rows: "latest:pending 1.4:failed 1.4.2:failed sha-abc1234:restored", has: [2]string{"theirs", ""}},
-		{name: "a registry that deletes no tag", rules: []*rule{denied, {method: "DELETE", action: status(405, `{"errors":[{"code":"UNSUPPORTED"}]}`)}},
+		{name: "a registry that deletes no tag", rules: []*rule{denied(), {method: "DELETE", action: status(405, `{"errors":[{"code":"UNSUPPORTED"}]}`)}},
 			rows: "latest:pending 1.4:failed 1.4.2:restored sha-abc1234:written", has: [2]string{"old", "ours"}, err: "sha-abc1234 back to no image: registry can't delete a tag"},
-		{name: "a registry that says that it deleted", rules: []*rule{denied, {method: "DELETE", action: status(202, "")}},
+		{name: "a registry that says that it deleted", rules: []*rule{denied(), {method: "DELETE", action: status(202, "")}},
 			rows: "latest:pending 1.4:failed 1.4.2:restored sha-abc1234:written", has: [2]string{"old", "ours"}, err: "which is still there"},
-		{name: "the old manifest is gone", rules: []*rule{denied, {method: "GET", path: "/manifests/sha256:", skip: 1, action: status(404, "")}},
+		{name: "the old manifest is gone", rules: []*rule{denied(), {method: "GET", path: "/manifests/sha256:", skip: 1, action: status(404, "")}},
 			rows: "latest:pending 1.4:failed 1.4.2:written sha-abc1234:restored", has: [2]string{"ours", ""}, err: "1.4.2 back to sha256:"},
-		{name: "a registry that compares", rules: []*rule{denied, {action: (&etagged{}).serve}},
+		{name: "a registry that compares", rules: []*rule{denied(), {action: (&etagged{}).serve}},
 			rows: "latest:pending 1.4:failed 1.4.2:restored sha-abc1234:restored", has: [2]string{"old", ""}},
-		{name: "ETags of another kind", rules: []*rule{denied, {action: (&etagged{wrong: true}).serve}},
+		{name: "ETags of another kind", rules: []*rule{denied(), {action: (&etagged{wrong: true}).serve}},
 			rows: "latest:pending 1.4:failed 1.4.2:restored sha-abc1234:restored", has: [2]string{"old", ""}},
-		{name: "a registry that compares, whose answer is lost", rules: []*rule{denied, {method: "PUT", path: "/1.4.2$", skip: 1, count: 1, action: (&etagged{}).lost}, {action: (&etagged{}).serve}},
+		{name: "a registry that compares, whose answer is lost", rules: []*rule{denied(), {method: "PUT", path: "/1.4.2$", skip: 1, count: 1, action: (&etagged{}).lost}, {action: (&etagged{}).serve}},
 			rows: "latest:pending 1.4:failed 1.4.2:restored sha-abc1234:restored", has: [2]string{"old", ""}},
 		{name: "other digest after PUT", rules: []*rule{{method: "PUT", path: "/1.4.2$", count: 1, action: with("Docker-Content-Digest", "sha256:"+strings.Repeat("0", 64))}},
 			rows: "latest:pending 1.4:pending 1.4.2:restored sha-abc1234:restored", has: [2]string{"old", ""}},
@@ -164,8 +166,8 @@ func TestRollbackCanceled(t *testing.T) {
 		rows   string
 		atMost time.Duration
 	}{
-		{"between ranks", nil, "1.2.3:restored 1.2:pending", 2 * time.Second},
-		{"of a registry that hangs", []*rule{{method: "DELETE", action: hold(7 * time.Second)}}, "1.2.3:written 1.2:pending", 7 * time.Second},
+		{"between ranks", nil, "1.2.3:restored 1.2:pending", 5 * time.Second},
+		{"of a registry that hangs", []*rule{{method: "DELETE", action: hang}}, "1.2.3:written 1.2:pending", 2 * cleanGrace},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -221,7 +223,7 @@ func TestMovedBeforeWrite(t *testing.T) {
 			}
 			r := tags(ours, tag, other)
 			if tt.slow {
-				r.Check = func(context.Context) error { time.Sleep(lookAge + 100*time.Millisecond); return nil }
+				r.Check = func(context.Context) error { time.Sleep(lookAge + time.Second); return nil }
 			}
 			calls := 0
 			rows, err := newClient(t).Release(deadline(t), r, func([]Written) error {

@@ -99,9 +99,9 @@ func TestCopyFaults(t *testing.T) {
 		{name: "HEAD 405", target: []*rule{{method: "HEAD", action: status(405, "")}}, source: []*rule{{method: "HEAD", action: status(405, "")}}, puts: 3},
 		{name: "blob truncated", source: []*rule{{method: "GET", path: blob, count: 1, action: edit(truncate)}}, puts: 4},
 		{name: "blob corrupted", source: []*rule{{method: "GET", path: blob, action: edit(corrupt)}}, err: "registry sent a blob with digest sha256:", kind: errdefs.Environment},
-		{name: "blob that drips", source: []*rule{{method: "GET", path: blob, count: 1, action: drip}}, retry: Retry{Stall: 300 * time.Millisecond}, puts: 4, atLeast: 300 * time.Millisecond},
+		{name: "blob that drips", source: []*rule{{method: "GET", path: blob, count: 1, action: drip}}, retry: Retry{Stall: time.Second}, puts: 4, atLeast: time.Second},
 		{name: "blob that always drips", source: []*rule{{method: "GET", path: blob, action: drip}}, retry: Retry{Stall: 100 * time.Millisecond, Tries: 2}, err: "stalled: less than 1024 bytes in 100ms", kind: errdefs.Environment},
-		{name: "registry that takes nothing", target: []*rule{{method: put, path: uploads, count: 1, action: hold(time.Second)}}, retry: Retry{Stall: 200 * time.Millisecond}, puts: 4},
+		{name: "registry that takes nothing", target: []*rule{{method: put, path: uploads, count: 1, action: hold(3 * time.Second)}}, retry: Retry{Stall: time.Second}, puts: 4},
 		{name: "manifest PUT 400 MANIFEST_BLOB_UNKNOWN", target: []*rule{{method: put, path: "/manifests/", action: status(400, `{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN"}]}`)}}, err: "MANIFEST_BLOB_UNKNOWN", kind: errdefs.Environment},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
