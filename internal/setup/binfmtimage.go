@@ -3,6 +3,7 @@ package setup
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/moby/moby/api/types/container"
 	engine "github.com/moby/moby/client"
@@ -182,6 +184,7 @@ type imageRunner struct {
 	endpoint string
 	image    string
 	state    *State
+	limit    time.Duration // for each program; zero is hangLimit
 }
 
 // listing is what the program prints at its end.
@@ -302,7 +305,14 @@ func (r *imageRunner) contained(ctx context.Context, config container.Config, ho
 			return output{}, 0, err
 		}
 	}
-	return runToEnd(ctx, api, name)
+	limit := cmp.Or(r.limit, hangLimit)
+	limited, cancel := context.WithTimeoutCause(ctx, limit, errHangs(limit))
+	defer cancel()
+	out, code, err := runToEnd(limited, api, name)
+	if err != nil && ctx.Err() == nil && limited.Err() != nil {
+		err = context.Cause(limited)
+	}
+	return out, code, err
 }
 
 // runToEnd runs a container that was made, and gives what it wrote and its exit

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/moby/buildkit/client"
@@ -16,6 +17,7 @@ import (
 	"github.com/moby/buildkit/session"
 	"github.com/moby/buildkit/session/grpchijack"
 	"github.com/moby/buildkit/solver/pb"
+	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/hullwright/hullwright/internal/errdefs"
@@ -198,26 +200,62 @@ func prove(ctx context.Context, list []*proof) {
 	eg.SetLimit(4)
 	for _, p := range list {
 		eg.Go(func() error {
-			p.err = proveOne(ctx, p.node, p.row.Platform)
+			p.err = proveOne(ctx, p.node, p.row.Platform, hangLimit)
 			return nil
 		})
 	}
 	eg.Wait()
 }
 
+// hangLimit is how long a program may run that takes less than a second.
+const hangLimit = 2 * time.Minute
+
+// errHangs is that a program ran for as long as it may.
+func errHangs(limit time.Duration) error {
+	return fmt.Errorf("the program did not end within %s", limit)
+}
+
 // proveOne runs the check in a build, which leaves no trace in the builder's
 // history.
-func proveOne(ctx context.Context, n *Node, p v1.Platform) error {
+func proveOne(ctx context.Context, n *Node, p v1.Platform, limit time.Duration) error {
 	def, err := checkBuild(ctx, p, n.emulator(p.Architecture))
 	if err != nil {
 		return err
 	}
-	_, err = n.client.Solve(ctx, def, client.SolveOpt{Internal: true, SharedSession: n.more.session, SessionPreInitialized: true}, nil)
+	limited, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	status := make(chan *client.SolveStatus)
+	go limitSteps(status, limit, cancel) // until the solve closes it
+	_, err = n.client.Solve(limited, def, client.SolveOpt{Internal: true, SharedSession: n.more.session, SessionPreInitialized: true}, status)
+	if err != nil && ctx.Err() == nil && limited.Err() != nil {
+		return context.Cause(limited)
+	}
 	var exit *gateway.ExitError
 	if errors.As(err, &exit) && exit.ExitCode < gateway.UnknownExitStatus {
 		return errors.New(binfmt.Explain(int(exit.ExitCode)))
 	}
 	return err
+}
+
+// limitSteps cancels a solve of which a step hangs. A step that has not begun may
+// wait for as long as others' do with which the builder is busy.
+func limitSteps(status <-chan *client.SolveStatus, limit time.Duration, cancel context.CancelCauseFunc) {
+	running := map[digest.Digest]*time.Timer{}
+	for news := range status {
+		for _, v := range news.Vertexes {
+			timer, known := running[v.Digest]
+			switch {
+			case v.Completed != nil && known:
+				timer.Stop()
+				delete(running, v.Digest)
+			case v.Completed == nil && v.Started != nil && !known:
+				running[v.Digest] = time.AfterFunc(limit, func() { cancel(errHangs(limit)) })
+			}
+		}
+	}
+	for _, timer := range running {
+		timer.Stop()
+	}
 }
 
 // openSession opens the session that all proofs on a node share. A session of

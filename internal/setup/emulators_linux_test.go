@@ -1,11 +1,16 @@
 package setup
 
 import (
+	"encoding/hex"
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/hullwright/hullwright/internal/errdefs"
 	"github.com/hullwright/hullwright/internal/setup/binfmt"
@@ -84,4 +89,57 @@ func TestRealBundled(t *testing.T) {
 	if registered(t, name) {
 		t.Errorf("%s is registered still", name)
 	}
+}
+
+// hangs are instructions that wait for a signal, for ever.
+var hangs = map[string]string{
+	"amd64": "b822000000" + "0f05" + "ebf7", // pause: mov eax, 34; syscall; jmp
+	"arm64": "00000014",                     // b .
+}
+
+// TestRealEmulatorHangs has an emulator that never ends: each kind of proof gives
+// it up, says so, and leaves nothing of it.
+func TestRealEmulatorHangs(t *testing.T) {
+	m, ctx := real(t), limited(t)
+	const arch, limit = "mips64le", 500 * time.Millisecond
+	code, err := hex.DecodeString(hangs[runtime.GOARCH])
+	check(t, err)
+	program, _ := binfmt.Check(runtime.GOARCH)
+	lines := binfmt.Emulators("/", arch)
+	if os.Geteuid() != 0 || len(code) == 0 || len(lines) == 0 || registered(t, lines[0].Name) {
+		t.Fatalf("needs root, amd64 or arm64, and an emulator of %s that is not registered", arch)
+	}
+	const entry = 64 + 56 // after the two headers
+	line := lines[0]
+	line.Interpreter, line.Flags = filepath.Join(m.host.Dir, "hangs"), "PF"
+	check(t, os.WriteFile(line.Interpreter, append(program[:entry:entry], code...), 0o755))
+	// The segment is as long as the headers say.
+	check(t, os.Truncate(line.Interpreter, int64(len(program))))
+	check(t, binfmt.Registry{}.Register(line))
+	t.Cleanup(func() { check(t, binfmt.Registry{}.Remove(line)) })
+
+	state := newState(t, m)
+	b, err := m.Ensure(ctx, Spec{Driver: Process}, state)
+	check(t, err)
+	n := &b.Nodes[0]
+	check(t, n.openSession(ctx))
+	want := v1.Platform{OS: "linux", Architecture: arch}
+	r := &imageRunner{m: m, endpoint: here(t, m), image: DefaultBinfmtImage, state: state, limit: limit}
+	for title, prove := range map[string]func() error{
+		"in a build":     func() error { return proveOne(ctx, n, want, limit) },
+		"in a container": func() error { return r.check(ctx, arch) },
+	} {
+		start := time.Now()
+		if err := prove(); err == nil || err.Error() != "the program did not end within 500ms" {
+			t.Errorf("%s: got %v", title, err)
+		}
+		if took := time.Since(start); took > 30*time.Second {
+			t.Errorf("%s: took %s", title, took)
+		}
+	}
+	if processes, err := findProcesses(func(pid int) bool { return strings.Contains(commandOf(pid), line.Interpreter) }); err != nil || len(processes) > 0 {
+		t.Errorf("left %v, %v", processes, err)
+	}
+	check(t, b.Close())
+	check(t, m.Teardown(ctx, state.Path()))
 }

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/moby/buildkit/client"
 
 	"github.com/hullwright/hullwright/internal/errdefs"
 	"github.com/hullwright/hullwright/internal/setup/binfmt"
@@ -173,4 +175,34 @@ func TestTrim(t *testing.T) {
 	check(t, trim(dir, now))
 	left(".writing-1", "a.tar", "b.tar", "c.tar", "d.tar", "other")
 	check(t, trim(dir, now))
+}
+
+// TestLimitSteps has a step that waits its turn for longer than one may run, one
+// that ended, and one that hangs.
+func TestLimitSteps(t *testing.T) {
+	const limit = 300 * time.Millisecond
+	now := time.Now()
+	step := func(v client.Vertex) *client.SolveStatus { return &client.SolveStatus{Vertexes: []*client.Vertex{&v}} }
+	ctx, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
+	status := make(chan *client.SolveStatus)
+	var reader sync.WaitGroup
+	reader.Go(func() { limitSteps(status, limit, cancel) })
+	status <- step(client.Vertex{Digest: "sha256:waits"})
+	status <- step(client.Vertex{Digest: "sha256:ends", Started: &now})
+	status <- step(client.Vertex{Digest: "sha256:ends", Started: &now, Completed: &now})
+	time.Sleep(2 * limit)
+	if err := context.Cause(ctx); err != nil {
+		t.Fatalf("nothing hangs, and yet: %v", err)
+	}
+	status <- step(client.Vertex{Digest: "sha256:waits", Started: &now})
+	select {
+	case <-ctx.Done():
+	case <-time.After(20 * time.Second):
+	}
+	if err := context.Cause(ctx); err == nil || err.Error() != "the program did not end within 300ms" {
+		t.Errorf("got %v", err)
+	}
+	close(status)
+	reader.Wait()
 }
