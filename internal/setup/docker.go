@@ -230,7 +230,7 @@ func (m *Manager) refuseForEngine(spec Spec) error {
 		}
 	}
 	m.skipTLS(NodeSpec{TLS: spec.TLS}, Docker)
-	return errors.Join(append(faults, refuseSettings(spec.Settings, Docker))...)
+	return errors.Join(append(faults, m.leaveSettings(spec.Settings, Docker))...)
 }
 
 // useEngine makes the engine's own builder the current one, of buildx too.

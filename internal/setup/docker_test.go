@@ -89,7 +89,7 @@ func TestRefuseForEngine(t *testing.T) {
 	m := engineHost(t, "unix:///no/such.sock")
 	spec := Spec{
 		Driver: Docker, DriverOpts: map[string]string{"network": "host", "image": "x"}, Flags: []string{"--debug"}, Config: []byte("debug = true"),
-		Settings:  []Setting{{input: "gc"}, {input: "dns"}, {input: "log-limits", yields: true}, {input: "insecure-registries"}},
+		Settings:  []Setting{{input: "gc"}, {input: "dns"}, {input: "log-limits", yields: true}, {input: "insecure-registries"}, {input: "registry-ca"}},
 		Buildkitd: "/bin/buildkitd", KeepState: true, Nodes: []NodeSpec{{Endpoint: "far"}},
 	}
 	_, err := m.Ensure(t.Context(), spec, newState(t, m))

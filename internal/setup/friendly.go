@@ -28,7 +28,7 @@ import (
 type SettingOptions struct {
 	RegistryMirrors    []string `env:"REGISTRY-MIRRORS" placeholder:"HOST=MIRROR" help:"Mirrors to pull through, one registry a line: docker.io=mirror.lan,http://10.0.0.5:5000/hub. Without a registry they are Docker Hub's. The first that has an image gives it; the registry itself is the last."`
 	InsecureRegistries []string `env:"INSECURE-REGISTRIES" commas:"true" placeholder:"HOST" help:"Registries, as registry.lan:5000, that may be spoken to over plain http or with a certificate that nobody vouches for, by the builder that is made and by this command. Loopback always may over http."`
-	RegistryCA         []string `env:"REGISTRY-CA" placeholder:"HOST=FILE" help:"Authorities that certify a registry for the builder, one registry a line: registry.lan:5000=ca.pem. Those in docker's directories certs.d count without being named."`
+	RegistryCA         []string `env:"REGISTRY-CA" placeholder:"HOST=FILE" help:"Authorities that certify a registry, one registry a line: registry.lan:5000=ca.pem, for the builder that is made and for this command. A token server on another host needs a line of its own. Those in docker's directories certs.d count without being named."`
 	MaxParallelism     int      `env:"MAX-PARALLELISM" envDefault:"0" help:"Steps that the builder runs at the same time; 0 is no limit."`
 	GC                 string   `env:"GC" choices:"auto true false" help:"Removal of old cache: true or false; auto takes the limits from the disk's free space when the builder is made: cache may grow to three quarters of it, and keeps a quarter. The default is BuildKit's own, from the size of the disk."`
 	GCMaxUsed          string   `env:"GC-MAX-USED" placeholder:"SIZE" help:"Size up to which cache may grow, as 20GB or 50% of the disk."`
@@ -190,31 +190,68 @@ func (o SettingOptions) insecure() ([]Setting, error) {
 	return list, errors.Join(faults...)
 }
 
-// authorities reads lines HOST=FILE,FILE.
+// registryCA is one line of registry-ca.
+type registryCA struct {
+	line  int
+	host  string
+	files []any  // absolute paths
+	pem   []byte // of all files
+}
+
+// Authorities are the certificates in PEM that registry-ca gives each registry, by
+// its host, for requests that are not the builder's. Relative paths start at dir.
+// Every fault is an errdefs.BadInput, joined; they are those of [BuilderOptions.Spec]
+// too. Lines without a fault are there all the same.
+func (o SettingOptions) Authorities(dir string) (map[string][]byte, error) {
+	lines, err := o.registryCAs(dir)
+	byHost := map[string][]byte{}
+	for _, l := range lines {
+		byHost[l.host] = append(byHost[l.host], l.pem...)
+	}
+	return byHost, err
+}
+
+// authorities are the builder's settings for registry-ca.
 func (o SettingOptions) authorities(dir string) ([]Setting, error) {
-	const input = "registry-ca"
+	lines, err := o.registryCAs(dir)
 	var list []Setting
+	for _, l := range lines {
+		list = append(list,
+			Setting{input: registryCAInput, line: l.line, key: registryKey(l.host, "ca"), value: l.files, adds: true},
+			speaksTLS(registryCAInput, l.host))
+	}
+	return list, err
+}
+
+const registryCAInput = "registry-ca"
+
+// registryCAs reads lines HOST=FILE,FILE. Those with a fault are left out.
+func (o SettingOptions) registryCAs(dir string) ([]registryCA, error) {
+	var list []registryCA
 	var faults []error
 	for i, line := range o.RegistryCA {
 		host, files, ok := strings.Cut(line, "=")
 		host = strings.ToLower(strings.TrimSpace(host))
 		if err := checkHost(host); err != nil || !ok {
-			faults = append(faults, errdefs.BadInputf(input, i+1, "%q is not HOST=FILE", line))
+			faults = append(faults, errdefs.BadInputf(registryCAInput, i+1, "%q is not HOST=FILE", line))
 			continue
 		}
-		var paths []any
+		found := registryCA{line: i + 1, host: host}
+		var wrong []error
 		for file := range strings.SplitSeq(files, ",") {
 			if file = strings.TrimSpace(file); !filepath.IsAbs(file) {
 				file = filepath.Join(dir, file)
 			}
-			if err := checkAuthority(file); err != nil {
-				faults = append(faults, errdefs.BadInputf(input, i+1, "%s: %w", host, err))
+			raw, err := readAuthority(file)
+			if err != nil {
+				wrong = append(wrong, errdefs.BadInputf(registryCAInput, i+1, "%s: %w", host, err))
 			}
-			paths = append(paths, file)
+			found.files = append(found.files, file)
+			found.pem = append(append(found.pem, raw...), '\n') // a file need not end its last line
 		}
-		list = append(list,
-			Setting{input: input, line: i + 1, key: registryKey(host, "ca"), value: paths, adds: true},
-			speaksTLS(input, host))
+		if faults = append(faults, wrong...); len(wrong) == 0 {
+			list = append(list, found)
+		}
 	}
 	return list, errors.Join(faults...)
 }
@@ -225,15 +262,15 @@ func speaksTLS(input, host string) Setting {
 	return Setting{input: input, key: registryKey(host, "http"), value: false, yields: true}
 }
 
-func checkAuthority(file string) error {
+func readAuthority(file string) ([]byte, error) {
 	raw, err := certCopier{}.read(file)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if !x509.NewCertPool().AppendCertsFromPEM(raw) {
-		return fmt.Errorf("%s holds no certificate in PEM", file)
+		return nil, fmt.Errorf("%s holds no certificate in PEM", file)
 	}
-	return nil
+	return raw, nil
 }
 
 func (o SettingOptions) parallelism() ([]Setting, error) {
@@ -557,7 +594,7 @@ func addCertificate(table map[string]any, file string) error {
 	base := strings.TrimSuffix(file, filepath.Ext(file))
 	switch filepath.Ext(file) {
 	case ".crt":
-		if err := checkAuthority(file); err != nil {
+		if _, err := readAuthority(file); err != nil {
 			return err
 		}
 		add("ca", file)

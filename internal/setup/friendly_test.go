@@ -276,10 +276,45 @@ func TestDockerCertificates(t *testing.T) {
 	}
 }
 
+// TestAuthorities has what registry-ca gives to requests of our own: all that is
+// sound, and the faults that Spec tells.
+func TestAuthorities(t *testing.T) {
+	dir := t.TempDir()
+	bare := strings.TrimSpace(authority)
+	for name, text := range map[string]string{"ca.pem": authority, "bare.pem": bare, "no.pem": "x"} {
+		check(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
+	}
+	options := SettingOptions{RegistryCA: []string{
+		"Registry.lan:5000=bare.pem, " + filepath.Join(dir, "ca.pem"), "other.lan=no.pem", "registry.lan:5000=bare.pem", "third.lan=ca.pem,none.pem", "[::1]:5000=ca.pem",
+	}}
+	got, err := options.Authorities(dir)
+	want := map[string][]byte{
+		"registry.lan:5000": []byte(bare + "\n" + authority + "\n" + bare + "\n"),
+		"[::1]:5000":        []byte(authority + "\n"),
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	var faults []string
+	for _, e := range errdefs.List(err) {
+		faults = append(faults, e.Error())
+	}
+	if len(faults) != 2 || !strings.HasPrefix(faults[0], `input "registry-ca" line 2: other.lan: `) || !strings.HasPrefix(faults[1], `input "registry-ca" line 4: third.lan: `) {
+		t.Errorf("faults %q", faults)
+	}
+	_, told := BuilderOptions{SettingOptions: options}.Spec(dir, nil)
+	if told == nil || told.Error() != err.Error() {
+		t.Errorf("Spec tells %v, and not %v", told, err)
+	}
+}
+
 func TestRefuseSettings(t *testing.T) {
+	dir := t.TempDir()
+	check(t, os.WriteFile(filepath.Join(dir, "ca.pem"), []byte(authority), 0o600))
 	settings, err := SettingOptions{
 		RegistryMirrors: []string{"a.lan", "http://b.lan"}, InsecureRegistries: []string{"a"}, GC: "auto", BuildkitdDebug: true,
-	}.settings("", map[string]string{"CI": "1"})
+		RegistryCA: []string{"a.lan=ca.pem"},
+	}.settings(dir, map[string]string{"CI": "1"})
 	check(t, err)
 	var got []string
 	for _, e := range errdefs.List(refuseSettings(settings, "remote")) {
@@ -292,7 +327,7 @@ func TestRefuseSettings(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	if got := ignored(settings); got != "registry-mirrors, insecure-registries, gc" {
+	if got := ignored(settings); got != "registry-mirrors, insecure-registries, registry-ca, gc" {
 		t.Errorf("ignored %q", got)
 	}
 }

@@ -24,7 +24,7 @@ import (
 // default, which nobody gave, gives way.
 func (m *Manager) configure(ctx context.Context, spec Spec, driver, endpoint string) (Spec, error) {
 	if driver != DockerContainer && driver != Process {
-		return spec, refuseSettings(spec.Settings, driver)
+		return spec, m.leaveSettings(spec.Settings, driver)
 	}
 	given := spec.Config != nil
 	if !given {
@@ -51,14 +51,24 @@ func (m *Manager) configure(ctx context.Context, spec Spec, driver, endpoint str
 	return spec, errors.Join(configErr, envErr)
 }
 
-// refuseSettings is for builders whose buildkitd somebody else configures.
+// leaveSettings is for builders whose buildkitd somebody else configures. What holds
+// for our own requests all the same is told.
+func (m *Manager) leaveSettings(settings []Setting, driver string) error {
+	if slices.ContainsFunc(settings, func(s Setting) bool { return s.input == registryCAInput }) {
+		m.stepf("driver %s uses a buildkitd as it is: %s holds for our own requests, and not for the builder's", driver, registryCAInput)
+	}
+	return refuseSettings(settings, driver)
+}
+
+// refuseSettings gives the settings that such a builder can't get.
 func refuseSettings(settings []Setting, driver string) error {
 	var faults []error
 	var told []string
 	for _, s := range settings {
-		// insecure-registries is about our own requests too, and the solve says
-		// it of pushes and caches.
-		if s.yields || s.input == "insecure-registries" || slices.Contains(told, s.input) {
+		// These are about our own requests too; insecure-registries the solve says of
+		// pushes and caches.
+		own := s.input == "insecure-registries" || s.input == registryCAInput
+		if s.yields || own || slices.Contains(told, s.input) {
 			continue
 		}
 		told = append(told, s.input)
