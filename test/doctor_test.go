@@ -94,7 +94,13 @@ func tlsRegistry(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	pair, err := tls.X509KeyPair(parts["cert"], parts["key"])
 	ts.Check(err)
-	server := httptest.NewUnstartedServer(toRegistry())
+	proxy := toRegistry()
+	rewrite := proxy.Rewrite
+	proxy.Rewrite = func(p *httputil.ProxyRequest) {
+		rewrite(p)
+		p.Out.Header.Set("X-Forwarded-Proto", "https") // so that locations lead back by https
+	}
+	server := httptest.NewUnstartedServer(proxy)
 	server.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
 	server.Config.ErrorLog = log.New(ts.Stderr(), "", 0) // handshakes that fail are what is asked for
 	server.StartTLS()

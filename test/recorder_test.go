@@ -1,6 +1,7 @@
 package test
 
 import (
+	"encoding/pem"
 	"io"
 	"log"
 	"net/http"
@@ -8,6 +9,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -25,7 +27,7 @@ type recorder struct {
 	deny   *regexp.Regexp // tags whose writes are refused; nil is none
 	slow   time.Duration  // what each write of a tag waits
 	tokens *tokenServer   // nil asks for none
-	tls    bool           // by a certificate that nobody vouches for
+	tls    bool           // by a certificate that vouches for itself alone
 
 	mu     sync.Mutex
 	begun  []string // paths of PUTs of tags
@@ -38,6 +40,7 @@ var recorders sync.Map // address -> *recorder
 //
 // With tokens everything wants a token that lives so long, which the user ci gets
 // for the password pass, and the token server fails the first time that it is asked.
+// With tls it speaks https; $NAME_CA is the file with its authority.
 //
 //	recorder NAME [deny=PATTERN] [slow=DURATION] [tokens=DURATION] [tls]
 func startRecorder(ts *testscript.TestScript, neg bool, args []string) {
@@ -83,6 +86,12 @@ func startRecorder(ts *testscript.TestScript, neg bool, args []string) {
 		r.server.Start()
 	}
 	ts.Defer(r.server.Close)
+	if r.tls {
+		raw := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: r.server.Certificate().Raw})
+		path := filepath.Join(ts.Getenv("WORK"), "."+args[0]+".pem")
+		ts.Check(os.WriteFile(path, raw, 0o600))
+		ts.Setenv(args[0]+"_CA", path)
+	}
 	address := r.server.Listener.Addr().String()
 	recorders.Store(address, r)
 	ts.Setenv(args[0], address)

@@ -30,7 +30,11 @@ func (s *tokenServer) guard(next http.Handler) http.Handler {
 		at, ok := s.issued[token]
 		s.mu.Unlock()
 		if !ok || time.Since(at) > s.lives {
-			w.Header().Set("WWW-Authenticate", fmt.Sprintf("Bearer realm=%q,service=%q", "http://"+r.Host+"/token", r.Host))
+			scheme := "http"
+			if r.TLS != nil {
+				scheme = "https"
+			}
+			w.Header().Set("WWW-Authenticate", fmt.Sprintf("Bearer realm=%q,service=%q", scheme+"://"+r.Host+"/token", r.Host))
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}

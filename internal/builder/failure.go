@@ -79,7 +79,7 @@ var failures = []failure{
 	{
 		name: "certificate", text: words(`x509: |tls: `), kind: hull.Environment,
 		says: "the builder does not trust the registry's certificate",
-		hint: `name its authority in the builder's configuration: [registry."host"] ca=["/path/ca.pem"]`,
+		hint: `name its authority where the builder is made, with registry-ca: HOST=FILE or in its configuration: [registry."host"] ca=["/path/ca.pem"]`,
 	},
 	{
 		name: "rate limit", at: registryWork, text: words(`429 Too Many Requests|toomanyrequests`), kind: hull.Environment,

@@ -77,7 +77,7 @@ func Catalog() []Known {
 		{"dns-failed", "dns", Failure, "a registry's name does not resolve", "an address", "check the name, and the machine's DNS (/etc/resolv.conf)"},
 
 		{"registry-unreachable", "registry", Failure, "a registry does not answer", "a registry's answer to GET /v2/", "check its address, the network and any proxy"},
-		{"registry-untrusted", "registry", Failure, "a registry's certificate is not trusted here", "a certificate of a known authority", "put its authority into /etc/docker/certs.d/HOST/ca.crt"},
+		{"registry-untrusted", "registry", Failure, "a registry's certificate is not trusted here", "a certificate of a known authority", "give its authority with registry-ca: HOST=FILE, or put it into /etc/docker/certs.d/HOST/ca.crt"},
 
 		{"clock-off", "clock", Warning, "this machine's clock and a registry's are more than 60 s apart", "60 s at most", "set the clock by NTP (timedatectl set-ntp true): tokens and certificates hold for a time only"},
 

@@ -69,7 +69,9 @@ type Host struct {
 	Keychain authn.Keychain
 	Insecure []string // registries, as registry.WithInsecure has them
 	Realms   []string // as registry.WithTrustedRealm has them
-	Manager  *setup.Manager
+	// Authorities are as registry.WithAuthorities has them.
+	Authorities map[string][]byte
+	Manager     *setup.Manager
 }
 
 // Options are how checks are done.

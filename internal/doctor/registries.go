@@ -28,6 +28,7 @@ func newShared(h Host) *shared {
 		registry.WithKeychain(h.Keychain),
 		registry.WithTransport(registry.Transport(h.Environ)),
 		registry.WithCertificates(registry.DockerCertificates(h.Environ)),
+		registry.WithAuthorities(h.Authorities),
 		registry.WithInsecure(h.Insecure...),
 		registry.WithTrustedRealm(h.Realms...),
 		registry.WithRetry(registry.Retry{Tries: 2, Base: 200 * time.Millisecond, RetryAfter: time.Second}),

@@ -42,6 +42,8 @@ type job struct {
 	source   *login.Source
 	memory   *login.Memory // the keychain of all that this run asks
 	guard    registry.Guard
+	// authorities are certificates in PEM, by the registry that they vouch for.
+	authorities map[string][]byte
 
 	builder *setup.Builder
 	plan    builder.Plan

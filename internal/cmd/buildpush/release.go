@@ -30,10 +30,12 @@ func (j *job) parseRelease(context.Context) error {
 	var err error
 	j.guard, err = parseGuard(j.options.GuardMovingTags)
 	errs = append(errs, err)
-	// The builder's options say of each whether it is a host.
+	// The builder's options say of each whether it is a host, and of files what is
+	// wrong with them.
 	for _, host := range j.options.InsecureRegistries {
 		j.request.Insecure = append(j.request.Insecure, strings.ToLower(host))
 	}
+	j.authorities, _ = j.options.Authorities(j.env.Dir)
 	_, err = parseHosts("trust-realms", j.options.TrustRealms)
 	errs = append(errs, err)
 	return errors.Join(errs...)
@@ -93,6 +95,7 @@ func (j *job) openRegistry() {
 		registry.WithKeychain(j.memory),
 		registry.WithTransport(registry.Transport(j.env.Environ)),
 		registry.WithCertificates(registry.DockerCertificates(j.env.Environ)),
+		registry.WithAuthorities(j.authorities),
 		registry.WithInsecure(j.request.Insecure...),
 		registry.WithTrustedRealm(j.options.TrustRealms...),
 		registry.WithRetryLog(func(line string) { fmt.Fprintln(j.env.Stderr, line) }),

@@ -20,6 +20,8 @@ type Want struct {
 	Request  builder.Request
 	Spec     setup.Spec // of the builder that it would make
 	Keychain authn.Keychain
+	// Authorities are as registry.WithAuthorities has them.
+	Authorities map[string][]byte
 }
 
 // credentialsLimit is how long those may take who make credentials for a login.
@@ -43,7 +45,7 @@ func Read(ctx context.Context, env *cli.Env, o Options) (Want, error) {
 		faults = append(faults, j.settleOutputs(ctx), j.checkCacheTargets(ctx))
 	}
 	faults = append(faults, j.remember(ctx)...)
-	return Want{Event: event, Request: j.request, Spec: j.spec, Keychain: j.memory}, errors.Join(faults...)
+	return Want{Event: event, Request: j.request, Spec: j.spec, Keychain: j.memory, Authorities: j.authorities}, errors.Join(faults...)
 }
 
 // remember has the logins that were given count, untried. As in logIn the request

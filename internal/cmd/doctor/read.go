@@ -37,7 +37,7 @@ func read(ctx context.Context, env *cli.Env, o Options) (doctor.Host, doctor.Sub
 	}
 	return doctor.Host{
 		Environ: env.Environ, Dir: env.Dir, Now: env.Now, CI: env.CI.Name(), Keychain: want.Keychain,
-		Insecure: build.InsecureRegistries, Realms: build.TrustRealms,
+		Insecure: build.InsecureRegistries, Realms: build.TrustRealms, Authorities: want.Authorities,
 		Manager: setup.New(setup.Host{Environ: env.Environ, Stderr: env.Stderr, Dir: env.Dir, Now: env.Now}),
 	}, s
 }

@@ -44,6 +44,7 @@ type Options struct {
 	login.Options
 
 	Insecure    input.Words `group:"registry" env:"INSECURE-REGISTRIES" placeholder:"HOST" help:"Registries, as registry.lan:5000, that may be spoken to over plain http or with a certificate that nobody vouches for. Loopback always may over http."`
+	RegistryCA  []string    `env:"REGISTRY-CA" placeholder:"HOST=FILE" help:"Authorities that certify a registry, one registry a line: registry.lan:5000=ca.pem. A token server on another host needs a line of its own. Those in docker's directories certs.d count without being named."`
 	TrustRealms input.Words `env:"TRUST-REALMS" placeholder:"HOST" help:"Token servers, as auth.example.com, that may get a registry's credentials though they are of another domain."`
 	cli.Common
 }
@@ -74,12 +75,16 @@ type job struct {
 	options Options
 	// found are the credentials of each account.
 	found [][]login.Credentials
+	// authorities are certificates in PEM, by the registry that they vouch for.
+	authorities map[string][]byte
 }
 
 func run(ctx context.Context, env *cli.Env, o Options) error {
 	j := &job{env: env, options: o}
 	accounts, err := o.accounts(env)
-	if err != nil {
+	var unread error
+	j.authorities, unread = setup.SettingOptions{RegistryCA: o.RegistryCA}.Authorities(env.Dir)
+	if err := errors.Join(err, unread); err != nil {
 		return err
 	}
 	if j.found, err = j.prover().Prove(ctx, accounts); err != nil {
@@ -94,6 +99,7 @@ func (j *job) prover() login.Prover {
 	client := registry.New(
 		registry.WithTransport(registry.Transport(environ)),
 		registry.WithCertificates(registry.DockerCertificates(environ)),
+		registry.WithAuthorities(j.authorities),
 		registry.WithInsecure(o.Insecure...),
 		registry.WithTrustedRealm(o.TrustRealms...),
 		registry.WithRetry(registry.Retry{Tries: 4, Total: time.Minute}),
