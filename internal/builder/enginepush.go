@@ -1,6 +1,7 @@
 package builder
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -34,6 +35,7 @@ type EnginePush struct {
 	// Registry says what a tag pointed to before.
 	Registry *registry.Client
 	Now      func() time.Time
+	stall    time.Duration // zero is pushStall
 }
 
 // Push has the engine push the image of result, which it has by the request's
@@ -139,6 +141,11 @@ func (r Result) pushedAs(digest v1.Hash) Result {
 	return r
 }
 
+// pushStall is how long an engine may push without a word. It says nothing while
+// a registry puts a layer together whose last byte was sent, which takes minutes
+// where that is large.
+const pushStall = 10 * time.Minute
+
 func (p EnginePush) push(ctx context.Context, tag name.Tag, tell func(*client.SolveStatus)) (pushed v1.Hash, err error) {
 	login, err := p.Login(ctx, tag.Context())
 	if err != nil {
@@ -146,29 +153,48 @@ func (p EnginePush) push(ctx context.Context, tag name.Tag, tell func(*client.So
 	}
 	shown := newEngineStep("pushing "+tag.String()+" with the engine", p.Now, tell)
 	defer func() { shown.end(err) }()
-	reply, err := p.Engine.ImagePush(ctx, tag.Name(), engine.ImagePushOptions{RegistryAuth: login})
+	stall := cmp.Or(p.stall, pushStall)
+	limited, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	silent := time.AfterFunc(stall, func() { cancel(fmt.Errorf("no word from the engine for %s", stall)) })
+	defer silent.Stop()
+	pushed, err = p.pushWatched(limited, tag, login, func(news jsonstream.Message) {
+		silent.Reset(stall)
+		shown.layer(news)
+	})
+	if err != nil && ctx.Err() == nil && limited.Err() != nil {
+		err = context.Cause(limited)
+	}
 	if err != nil {
 		return v1.Hash{}, pushFault(ctx, tag, err)
+	}
+	return pushed, nil
+}
+
+func (p EnginePush) pushWatched(ctx context.Context, tag name.Tag, login string, heard func(jsonstream.Message)) (pushed v1.Hash, err error) {
+	reply, err := p.Engine.ImagePush(ctx, tag.Name(), engine.ImagePushOptions{RegistryAuth: login})
+	if err != nil {
+		return v1.Hash{}, err
 	}
 	defer reply.Close()
 	for decoder := json.NewDecoder(reply); ; {
 		var news jsonstream.Message
 		switch err := decoder.Decode(&news); {
 		case err == io.EOF && pushed.Hex == "":
-			return v1.Hash{}, pushFault(ctx, tag, errors.New("the engine tells no digest"))
+			return v1.Hash{}, errors.New("the engine tells no digest")
 		case err == io.EOF:
 			return pushed, nil
 		case err != nil:
-			return v1.Hash{}, pushFault(ctx, tag, err)
+			return v1.Hash{}, err
 		case news.Error != nil:
-			return v1.Hash{}, pushFault(ctx, tag, news.Error)
+			return v1.Hash{}, news.Error
 		}
-		shown.layer(news)
+		heard(news)
 		if news.Aux == nil {
 			continue
 		}
 		if pushed, err = auxDigest(*news.Aux); err != nil {
-			return v1.Hash{}, pushFault(ctx, tag, err)
+			return v1.Hash{}, err
 		}
 	}
 }

@@ -56,6 +56,11 @@ func servePushes(t *testing.T, host string) (api *engine.Client, logins func() [
 				fmt.Fprintf(w, answer, host)
 			}
 		}
+		if strings.Contains(r.URL.Path, "/hangs/push") {
+			fmt.Fprintln(w, `{"status":"Preparing","progressDetail":{},"id":"c65ac2efc45c"}`)
+			w.(http.Flusher).Flush()
+			<-r.Context().Done()
+		}
 	})
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
@@ -89,6 +94,7 @@ func TestEnginePush(t *testing.T) {
 		"all":         {[]string{"good:1", "good:latest"}, []registry.Written{good}, errdefs.Unknown, ""},
 		"one refused": {[]string{"good:1", "denied:1"}, []registry.Written{good}, errdefs.Denied, "denied:1"},
 		"cut off":     {[]string{"cut:1"}, nil, errdefs.Environment, "tells no digest"},
+		"hangs":       {[]string{"hangs:1"}, nil, errdefs.Environment, "hangs:1: no word from the engine for 2s"},
 	} {
 		t.Run(title, func(t *testing.T) {
 			api, logins := servePushes(t, host)
@@ -97,7 +103,7 @@ func TestEnginePush(t *testing.T) {
 			}
 			first := make(chan struct{})
 			push := EnginePush{
-				Engine: api, Registry: registry.New(), Now: time.Now,
+				Engine: api, Registry: registry.New(), Now: time.Now, stall: 2 * time.Second,
 				Login: func(ctx context.Context, repo name.Repository) (string, error) {
 					if strings.HasSuffix(repo.Name(), "denied") { // else the first could be stopped before it is done
 						<-first
