@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gofrs/flock"
 	"github.com/moby/sys/atomicwriter"
 
 	"github.com/hullwright/hullwright/internal/errdefs"
@@ -24,7 +25,6 @@ import (
 const (
 	configFile = "config.json"
 	journal    = "hullwright-logins.json"
-	lockFile   = ".hullwright-logins.lock"
 )
 
 // ownPrefix begins the name of a job's own directory.
@@ -124,7 +124,7 @@ func (d *Directory) fill(config []byte) error {
 	}
 	for _, e := range entries {
 		switch e.Name() {
-		case configFile, journal, lockFile:
+		case configFile, journal:
 			continue
 		}
 		if err := os.Symlink(filepath.Join(d.Source, e.Name()), filepath.Join(d.Path, e.Name())); err != nil {
@@ -407,23 +407,20 @@ func removed(path string) error {
 // removeCut removes what a writer left that was killed over one of our files.
 func (d *Directory) removeCut() error { return removeCut(d.Path, configFile, journal) }
 
-// lockAge is the age of a lock whose holder must have been killed: it is held for
-// the time that two small files take.
-const lockAge = 10 * time.Second
-
-// lock keeps other runs out, by a file that is there while they must wait.
+// lock keeps other runs out until it is given back, or its holder is killed.
 func (d *Directory) lock(ctx context.Context) (func() error, error) {
-	path := filepath.Join(d.Path, lockFile)
+	lock := lockOf(d.Path)
 	for {
-		f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-		if err == nil {
-			return func() error { return d.unlock(path) }, f.Close()
-		}
-		if !errors.Is(err, fs.ErrExist) {
+		free, err := lock.TryLock()
+		switch {
+		case err != nil:
 			return nil, errdefs.New(errdefs.Environment, "lock: %w", err)
-		}
-		if info, err := os.Lstat(path); err == nil && time.Since(info.ModTime()) > lockAge {
-			os.Remove(path)
+		case free && inPlace(lock):
+			return func() error { return d.unlock(lock) }, nil
+		case free:
+			if err := lock.Unlock(); err != nil {
+				return nil, errdefs.New(errdefs.Environment, "unlock: %w", err)
+			}
 			continue
 		}
 		select {
@@ -434,11 +431,19 @@ func (d *Directory) lock(ctx context.Context) (func() error, error) {
 	}
 }
 
-// unlock removes the lock, and directories above that nothing is in any more.
-func (d *Directory) unlock(path string) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return errdefs.New(errdefs.Environment, "unlock: %w", err)
+// inPlace is whether what is locked is what stands at its path. Who had the lock
+// before may have removed it, and the next run looks at what was made there since.
+func inPlace(lock *flock.Flock) bool {
+	held, err := lock.Stat()
+	if err != nil {
+		return false
 	}
+	there, err := os.Stat(lock.Path())
+	return err == nil && os.SameFile(held, there)
+}
+
+// unlock gives the lock back, and removes directories that nothing is in any more.
+func (d *Directory) unlock(lock *flock.Flock) error {
 	if d.made && d.base == "" {
 		os.Remove(d.Path) // fails where it is not empty, as it should
 	}
@@ -446,6 +451,12 @@ func (d *Directory) unlock(path string) error {
 		if os.Remove(dir) != nil {
 			break // not empty
 		}
+	}
+	if err := lock.Unlock(); err != nil {
+		return errdefs.New(errdefs.Environment, "unlock: %w", err)
+	}
+	if lock.Path() != d.Path {
+		os.Remove(lock.Path()) // fails where another run has it open, as it should
 	}
 	return nil
 }

@@ -1,15 +1,19 @@
 package login
 
 import (
+	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -228,6 +232,94 @@ func TestManyRuns(t *testing.T) {
 	group.Wait()
 	if left := tree(t, base); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
+	}
+}
+
+// TestLock has a run wait for another one, however long that takes.
+func TestLock(t *testing.T) {
+	dir := t.TempDir()
+	d := &Directory{Path: dir}
+	unlock, err := d.lock(deadline(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	age(t, dir)
+	before := tree(t, dir)
+	short, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if err := d.Put(short, "run", credentials(t, "ghcr.io", "ci", "p")); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("beside another run: %v, want to wait", err)
+	}
+	if diff := cmp.Diff(before, tree(t, dir)); diff != "" {
+		t.Errorf("changed beside another run (-before +after):\n%s", diff)
+	}
+	if err := unlock(); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Put(deadline(t), "run", credentials(t, "ghcr.io", "ci", "p")); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestLockOfKilledRun shows that a run which was killed keeps nobody waiting.
+func TestLockOfKilledRun(t *testing.T) {
+	const variable = "HULLWRIGHT_TEST_LOCK"
+	if dir := os.Getenv(variable); dir != "" { // the run to be killed
+		if _, err := (&Directory{Path: dir}).lock(deadline(t)); err != nil {
+			t.Fatal(err)
+		}
+		fmt.Println("locked")
+		<-t.Context().Done()
+	}
+	dir := t.TempDir()
+	cmd := exec.CommandContext(deadline(t), os.Args[0], "-test.run=^TestLockOfKilledRun$", "-test.timeout=30s")
+	cmd.Env = append(os.Environ(), variable+"="+dir)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	said, err := bufio.NewReader(out).ReadString('\n')
+	cmd.Process.Kill()
+	cmd.Wait() // it was killed
+	if err != nil || said != "locked\n" {
+		t.Fatalf("the other run said %q: %v", said, err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if err := (&Directory{Path: dir}).Put(ctx, "run", credentials(t, "ghcr.io", "ci", "p")); err != nil {
+		t.Errorf("after another run was killed: %v", err)
+	}
+}
+
+// TestLockOfRemovedDirectory has a run wait that another one takes the directory
+// from: what is there afterwards is not what was waited for.
+func TestLockOfRemovedDirectory(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "made")
+	for _, again := range []bool{false, true} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		gone := lockOf(dir)
+		if free, err := gone.TryLock(); err != nil || !free {
+			t.Fatal(free, err)
+		}
+		if err := os.Remove(dir); err != nil {
+			t.Fatal(err)
+		}
+		if again {
+			if err := os.Mkdir(dir, 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if inPlace(gone) {
+			t.Errorf("made again %v: the lock of what was removed counts", again)
+		}
+		if err := gone.Unlock(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
