@@ -10,8 +10,10 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"math/big"
+	mathrand "math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -92,12 +94,19 @@ func authRegistry(dir, kind string) (address string, stop func(), err error) {
 	return address, func() { front.Close(); ended() }, nil
 }
 
+// freeAddress is one that nobody listens at, for a program that is to. Its port is
+// below those that systems give to whoever asks for any, as each client does: so
+// none has it before the program.
 func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+	var faults error
+	for range 20 {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20000+mathrand.IntN(10000)))
+		if err == nil {
+			return l.Addr().String(), l.Close()
+		}
+		faults = errors.Join(faults, err)
 	}
-	return l.Addr().String(), l.Close()
+	return "", faults
 }
 
 func runRegistry(dir, address, door string) (stop func(), err error) {

@@ -38,9 +38,18 @@ func run(m *testing.M) int {
 		return 1
 	}
 	programs = dir
-	before := machine()
+	before, err := machine()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	code := m.Run()
-	if left := before.left(machine()); len(left) > 0 {
+	left, err := before.leftNow()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	if len(left) > 0 {
 		fmt.Fprintf(os.Stderr, "--- FAIL: the tests left behind:\n  %s\n", strings.Join(left, "\n  "))
 		return 1
 	}

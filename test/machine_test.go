@@ -2,6 +2,7 @@ package test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,7 +17,7 @@ type inventory map[string]bool
 // machine lists the engine's containers, volumes and networks, BuildKit's and
 // QEMU's processes, mounts, binfmt entries and our files in the temporary
 // directory.
-func machine() inventory {
+func machine() (inventory, error) {
 	found := inventory{}
 	add := func(kind string, names ...string) {
 		for _, n := range names {
@@ -25,9 +26,17 @@ func machine() inventory {
 			}
 		}
 	}
-	add("container", engine("ps", "--all", "--format", "{{.Names}}")...)
-	add("volume", engine("volume", "ls", "--format", "{{.Name}}")...)
-	add("network", engine("network", "ls", "--format", "{{.Name}}")...)
+	for kind, args := range map[string][]string{
+		"container": {"ps", "--all", "--format", "{{.Names}}"},
+		"volume":    {"volume", "ls", "--format", "{{.Name}}"},
+		"network":   {"network", "ls", "--format", "{{.Name}}"},
+	} {
+		names, err := engine(args...)
+		if err != nil {
+			return nil, err
+		}
+		add(kind, names...)
+	}
 	add("process", processes()...)
 	if raw, err := os.ReadFile("/proc/self/mounts"); err == nil {
 		for _, line := range strings.Split(string(raw), "\n") {
@@ -43,7 +52,7 @@ func machine() inventory {
 		names, _ := filepath.Glob(pattern) // the patterns are well formed
 		add(kind, names...)
 	}
-	return found
+	return found, nil
 }
 
 // left is what is in after and was not before, sorted.
@@ -58,14 +67,33 @@ func (before inventory) left(after inventory) []string {
 	return left
 }
 
-func engine(args ...string) []string {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+// leftNow is what is on the machine now and was not before. What was told to end
+// may take a moment, so it looks again for up to 10 s.
+func (before inventory) leftNow() ([]string, error) {
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(200 * time.Millisecond) {
+		after, err := machine()
+		if err != nil {
+			return nil, err
+		}
+		if left := before.left(after); len(left) == 0 || time.Now().After(end) {
+			return left, nil
+		}
+	}
+}
+
+// engine gives the lines that docker prints. Without the environment there need
+// be no engine, and none has no containers.
+func engine(args ...string) ([]string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, "docker", args...).Output()
-	if err != nil {
-		return nil // no engine has no containers
+	switch {
+	case err != nil && os.Getenv("HULLWRIGHT_TEST_ENV") == "":
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("docker %s: %w", strings.Join(args, " "), err)
 	}
-	return strings.Split(strings.TrimSpace(string(out)), "\n")
+	return strings.Split(strings.TrimSpace(string(out)), "\n"), nil
 }
 
 // processes are the daemons, emulated programs and helpers of ours that run, by

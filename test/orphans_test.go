@@ -18,8 +18,10 @@ func nothingLeft(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) == 0 || slices.Contains(args, "") {
 		ts.Fatalf("usage: nothing-left WORD...")
 	}
+	there, err := machine()
+	ts.Check(err)
 	var things []string
-	for thing := range machine() {
+	for thing := range there {
 		things = append(things, thing)
 	}
 	for kind, pattern := range map[string]string{

@@ -26,10 +26,9 @@ func farBuildkitd(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: far-buildkitd NAME [FLAG...]")
 	}
 	name := args[0]
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	free, err := freeAddress()
 	ts.Check(err)
-	address := "tcp://" + l.Addr().String()
-	ts.Check(l.Close())
+	address := "tcp://" + free
 	parts, err := certificates()
 	ts.Check(err)
 	flags := []string{name, "--addr", address}

@@ -4,7 +4,6 @@ import (
 	"net"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"testing"
 )
 
@@ -29,8 +28,9 @@ func TestActCache(t *testing.T) {
 // freePort is a port that nothing listens on.
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := freeAddress()
 	check(t, err)
-	defer l.Close()
-	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+	_, port, err := net.SplitHostPort(address)
+	check(t, err)
+	return port
 }

@@ -216,9 +216,12 @@ func (w *workspace) nothingLeft(t *testing.T) {
 // gone checks that nothing is left of the containers and volumes of builders.
 func gone(t *testing.T, builders ...string) {
 	t.Helper()
-	there := append(engine("ps", "--all", "--format", "{{.Names}}"), engine("volume", "ls", "--format", "{{.Name}}")...)
+	containers, err := engine("ps", "--all", "--format", "{{.Names}}")
+	check(t, err)
+	volumes, err := engine("volume", "ls", "--format", "{{.Name}}")
+	check(t, err)
 	for _, b := range builders {
-		for _, name := range there {
+		for _, name := range append(containers, volumes...) {
 			if strings.HasPrefix(name, "buildx_buildkit_"+b) {
 				t.Errorf("the builder %s was left behind: %s", b, name)
 			}
