@@ -78,7 +78,7 @@ func TestDaemonIsKilled(t *testing.T) {
 	if !d.alive() {
 		t.Fatal("not alive before stop")
 	}
-	if err := w.stop(t.Context(), "sleeper", 200*time.Millisecond); err != nil {
+	if err := w.stop(t.Context(), "sleeper", time.Second); err != nil {
 		t.Fatal(err)
 	}
 	if d.alive() {
@@ -117,7 +117,7 @@ func TestDaemonThatFails(t *testing.T) {
 		want         []string
 	}{
 		{"ends", "echo no such port >&2; exit 3", 10 * time.Second, []string{"ended: exit status 3", "no such port"}},
-		{"hangs", "echo still starting; exec sleep 60", 500 * time.Millisecond, []string{"no answer in 500ms: nobody answers", "still starting"}},
+		{"hangs", "echo still starting; exec sleep 60", 2 * time.Second, []string{"no answer in 2s: nobody answers", "still starting"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
