@@ -48,6 +48,12 @@ var failures = []failure{
 		hint: "free space on the builder, for instance with docker buildx prune, or give it a bigger disk",
 	},
 	{
+		// A tar is unpacked when its Dockerfile is wanted. Paths begin at its root.
+		name: "bad tar", text: words(`failed to read dockerfile: .*(link /|open /|unhandled tar header|archive/tar: |gzip: |bzip2 |unexpected EOF$)`), kind: hull.BadInput, in: "context",
+		says: "the builder can't unpack the tar",
+		hint: "it is cut short, or has an entry that leads out of it",
+	},
+	{
 		name: "no Dockerfile", text: words(`failed to read dockerfile: .*(no such file|not found)`), kind: hull.BadInput, in: "file",
 		hint: "name the Dockerfile with file; it is looked for in the context",
 	},

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/moby/buildkit/session/upload/uploadprovider"
@@ -58,16 +59,46 @@ func openInputs(ctx context.Context, plan Plan, s Session) (_ *inputs, err error
 			err = errors.Join(err, in.close())
 		}
 	}()
-	switch solve.Stdin {
-	case stdinContext:
-		err = in.readContext(s.Stdin, solve)
-	case stdinDockerfile:
-		err = in.readDockerfile(s.Stdin)
-	}
-	if err != nil || solve.DockerfileURL == "" {
+	if err := in.readStdin(ctx, solve); err != nil || solve.DockerfileURL == "" {
 		return in, err
 	}
 	return in, in.fetchDockerfile(ctx, solve.DockerfileURL)
+}
+
+func (in *inputs) readStdin(ctx context.Context, solve Solve) error {
+	if solve.Stdin == "" {
+		return nil
+	}
+	stdin, done := interruptible(ctx, in.session.Stdin)
+	defer done()
+	read := in.readDockerfile
+	if solve.Stdin == stdinContext {
+		read = func(r io.Reader) error { return in.readContext(r, solve) }
+	}
+	err := read(stdin)
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+// interruptible is r until ctx ends. A read that waits, for a terminal or for
+// a program that gives nothing more, is left alone then: nothing but the end of the
+// process ends it. done ends all else.
+func interruptible(ctx context.Context, r io.Reader) (_ io.Reader, done func()) {
+	if r == nil {
+		r = bytes.NewReader(nil)
+	}
+	out, in := io.Pipe()
+	go func() {
+		_, err := io.Copy(in, r)
+		in.CloseWithError(err)
+	}()
+	stop := context.AfterFunc(ctx, func() { out.CloseWithError(ctx.Err()) })
+	return out, func() {
+		stop()
+		out.Close()
+	}
 }
 
 func (in *inputs) close() error {
@@ -80,9 +111,6 @@ func (in *inputs) close() error {
 // readContext keeps standard input: a tar is the context; anything else is a
 // Dockerfile, and the context is empty, as with docker build.
 func (in *inputs) readContext(stdin io.Reader, solve Solve) error {
-	if stdin == nil {
-		stdin = bytes.NewReader(nil)
-	}
 	head := make([]byte, headSize)
 	n, err := io.ReadFull(stdin, head)
 	head = head[:n]
@@ -93,9 +121,8 @@ func (in *inputs) readContext(stdin io.Reader, solve Solve) error {
 		return errdefs.BadInputf("context", 0, "standard input: %w", err)
 	}
 	whole := io.MultiReader(bytes.NewReader(head), stdin)
-	if isArchive(head) {
-		in.tar = filepath.Join(in.dir, "context.tar")
-		return keep(in.tar, whole, "context")
+	if isArchive(head) || beginsWithMetadata(head) {
+		return in.readTar(head, whole)
 	}
 	if solve.FrontendAttrs["filename"] != defaultDockerfile || solve.FrontendAttrs["dockerfilekey"] != "" {
 		return errdefs.BadInputf("file", 0, "standard input is a Dockerfile, and file names another").
@@ -109,9 +136,6 @@ func (in *inputs) readContext(stdin io.Reader, solve Solve) error {
 }
 
 func (in *inputs) readDockerfile(r io.Reader) error {
-	if r == nil {
-		r = bytes.NewReader(nil)
-	}
 	in.file = filepath.Join(in.dir, "dockerfile")
 	if err := os.Mkdir(in.file, 0o700); err != nil {
 		return &errdefs.Error{Kind: errdefs.Environment, Err: err}
@@ -134,17 +158,29 @@ func (in *inputs) readDockerfile(r io.Reader) error {
 	return nil
 }
 
-// keep writes r to a new file.
+// keep writes r to a new file in the inputs' directory.
 func keep(path string, r io.Reader, input string) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return &errdefs.Error{Kind: errdefs.Environment, Err: err}
 	}
-	_, err = io.Copy(f, r)
-	if err := errors.Join(err, f.Close()); err != nil {
-		return &errdefs.Error{Kind: errdefs.Environment, Input: input, Err: err}
+	n, err := io.Copy(f, r)
+	err = errors.Join(err, f.Close())
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return fullError(path, n, input)
 	}
-	return nil
+	return &errdefs.Error{Kind: errdefs.Environment, Input: input, Err: err}
+}
+
+// fullError is the want of room for a file of the inputs after n bytes of it. One
+// that never ends comes to this, too.
+func fullError(path string, n int64, input string) error {
+	dir := filepath.Dir(filepath.Dir(path))
+	err := &errdefs.Error{Kind: errdefs.Environment, Input: input, Err: fmt.Errorf("%s, where it is kept for the build, is full after %.1f MiB of it", dir, float64(n)/(1<<20))}
+	return err.WithHint("set TMPDIR to a directory with more room; a context that is a directory is not kept")
 }
 
 // fetchDockerfile downloads a Dockerfile from this machine, by the environment's
@@ -212,11 +248,18 @@ func (in *inputs) mountStdin(_ context.Context, r *request, solve Solve) error {
 // isArchive is whether a stream that begins with head is a tar, plain or
 // compressed, as docker build tells it.
 func isArchive(head []byte) bool {
+	if isCompressed(head) {
+		return true
+	}
+	_, err := tar.NewReader(bytes.NewReader(head)).Next()
+	return err == nil
+}
+
+func isCompressed(head []byte) bool {
 	for _, magic := range []string{"BZh", "\x1f\x8b\x08", "\xfd7zXZ\x00"} {
 		if bytes.HasPrefix(head, []byte(magic)) {
 			return true
 		}
 	}
-	_, err := tar.NewReader(bytes.NewReader(head)).Next()
-	return err == nil
+	return false
 }
