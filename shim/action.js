@@ -13,6 +13,8 @@ const pinned = require('./checksums.json');
 
 const releases = 'https://github.com/hullwright/hullwright/releases/download/v{version}/{file}';
 const largest = 256 << 20; // bytes of a download
+const patience = 5 * 60 * 1000; // ms of a download, all tries together; hullwright waits longer when it asks for one
+const stale = 60 * 60 * 1000; // ms after which no download is under way any more
 const arches = { x64: 'amd64', arm64: 'arm64', arm: 'arm', ppc64: 'ppc64le', riscv64: 'riscv64', s390x: 's390x' };
 const systems = { linux: 'linux', darwin: 'darwin', win32: 'windows' };
 
@@ -99,12 +101,14 @@ async function holds(file, pin) {
 async function download(pin, file) {
   const url = (input('download-template') || releases).replaceAll('{version}', pinned.version).replaceAll('{file}', pin);
   fs.mkdirSync(path.dirname(file), { recursive: true });
+  sweep(file);
   const part = `${file}.${crypto.randomUUID()}`;
+  const deadline = AbortSignal.timeout(patience);
   try {
     for (let attempt = 1; ; attempt++) {
-      const again = await fetchTo(url, part);
+      const again = await fetchTo(url, part, deadline);
       if (!again) break;
-      if (attempt === 3) throw new Fault(`download ${url}: ${again}`, 'for a mirror set the input "download-template"; offline, the input "binary"');
+      if (attempt === 3 || deadline.aborted) throw new Fault(`download ${url}: ${again}`, 'for a mirror set the input "download-template"; offline, the input "binary"');
       await new Promise((resolve) => setTimeout(resolve, attempt * 1000));
     }
     if (!(await holds(part, pin))) {
@@ -117,11 +121,26 @@ async function download(pin, file) {
   }
 }
 
+// sweep removes the parts that downloads to file left which were killed. They are
+// as large as programs, and nobody else would.
+function sweep(file) {
+  const dir = path.dirname(file);
+  const prefix = `${path.basename(file)}.`;
+  for (const name of fs.readdirSync(dir)) {
+    if (!name.startsWith(prefix) || !/^[0-9a-f-]{36}$/.test(name.slice(prefix.length))) continue;
+    const part = path.join(dir, name);
+    try {
+      if (Date.now() - fs.statSync(part).mtimeMs > stale) fs.rmSync(part);
+    } catch {
+      // It is gone, or another user's: a download does without.
+    }
+  }
+}
+
 // fetchTo writes what stands at an address to a file. It gives a reason where
 // another try may help. Plain http is for a mirror on this machine only, and no
 // redirect may lead to it.
-async function fetchTo(url, file) {
-  const deadline = AbortSignal.timeout(5 * 60 * 1000);
+async function fetchTo(url, file, deadline) {
   for (let hops = 0, from = url; hops <= 5; hops++) {
     const { protocol, hostname } = URL.canParse(url) ? new URL(url) : {};
     const local = hops === 0 && protocol === 'http:' && ['127.0.0.1', '[::1]', 'localhost'].includes(hostname);

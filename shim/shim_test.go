@@ -237,6 +237,49 @@ func TestDownload(t *testing.T) {
 	}
 }
 
+// TestDownloadDeadline has a server hang: all tries together have one limit, which
+// here is shortened.
+func TestDownloadDeadline(t *testing.T) {
+	p := newPlace(t, "1.2.3", echo)
+	short := p.write("short.js", "const real = AbortSignal.timeout;\nAbortSignal.timeout = (ms) => real.call(AbortSignal, ms / 1000);\n", 0o644)
+	var requests atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		requests.Add(1)
+		<-r.Context().Done()
+	}))
+	t.Cleanup(server.Close)
+	p.check("setup.js", 3, []string{"error: download " + server.URL, "TimeoutError"}, "INPUT_DOWNLOAD-TEMPLATE="+server.URL, "NODE_OPTIONS=--require="+short)
+	if got := requests.Load(); got != 1 {
+		t.Errorf("%d requests, want one: it had all the time", got)
+	}
+}
+
+// TestDownloadSweeps leaves no parts of downloads that were killed, and touches
+// nothing else.
+func TestDownloadSweeps(t *testing.T) {
+	p := newPlace(t, "1.2.3", echo)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, echo) }))
+	t.Cleanup(server.Close)
+	const id = ".8f14e45f-ceea-467f-9575-2f4e3b1c0a7d"
+	old := time.Now().Add(-2 * time.Hour)
+	for name, stays := range map[string]bool{"hullwright" + id: false, "hullwright.new" + id: true, "hullwright.bak": true, "metadata" + id: true} {
+		path := p.write(p.cached(name), "part", 0o600)
+		if err := os.Chtimes(path, old, old); err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			if _, err := os.Stat(path); (err == nil) != stays {
+				t.Errorf("%s: %v, want that it stays: %v", name, err, stays)
+			}
+		}()
+	}
+	under := p.write(p.cached("hullwright"+strings.ReplaceAll(id, "8", "9")), "part", 0o600)
+	p.check("setup.js", 0, []string{"ran setup"}, "INPUT_DOWNLOAD-TEMPLATE="+server.URL)
+	if _, err := os.Stat(under); err != nil {
+		t.Errorf("a download under way: %v", err)
+	}
+}
+
 // TestCompanion tells the program that builds how to get what evaluates source
 // policies, which comes beside it when it asks, and beside no other.
 func TestCompanion(t *testing.T) {

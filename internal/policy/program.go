@@ -21,7 +21,8 @@ const programName = "hullwright-policy"
 // large, and few builds have policies.
 const fetchVariable = "HULLWRIGHT_POLICY_FETCH"
 
-// fetchLimit is how long that may take: the action's own limit, and a moment.
+// fetchLimit is how long that may take: the action's own limit for all its tries,
+// which is five minutes, and a moment.
 const fetchLimit = 6 * time.Minute
 
 // program is the path of the program that evaluates policies. It is got first
