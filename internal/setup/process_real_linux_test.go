@@ -173,13 +173,20 @@ func startStep(ctx context.Context, t *testing.T, m *Manager, name string, place
 	for {
 		steps, err := stepsIn(places)
 		check(t, err)
-		if slices.ContainsFunc(steps, func(p daemonProcess) bool { return strings.Contains(commandOf(p.pid), "sleep 1000") }) {
+		if sleeps(steps) {
 			return steps
 		}
 		if ctx.Err() != nil {
 			t.Fatalf("no step began:\n%s", out.String())
 		}
+		time.Sleep(20 * time.Millisecond)
 	}
+}
+
+// sleeps is whether the program of a step runs: until then it is runc, which has
+// noted nothing yet.
+func sleeps(steps []daemonProcess) bool {
+	return slices.ContainsFunc(steps, func(p daemonProcess) bool { return strings.Contains(commandOf(p.pid), "sleep 1000") })
 }
 
 func commandOf(pid int) string {

@@ -208,7 +208,7 @@ func TestRealPrefetch(t *testing.T) {
 	}
 	var eg errgroup.Group
 	eg.Go(func() error { return m.pull(ctx, api, f.image) })
-	time.Sleep(100 * time.Millisecond) // for it to join
+	time.Sleep(time.Second) // for it to join
 	close(release)
 	check(t, eg.Wait())
 	stop()

@@ -223,7 +223,7 @@ func TestFetchReleaseAgain(t *testing.T) {
 			w.Header().Set("Content-Length", fmt.Sprint(len(archive)))
 			w.Write(archive[:10])
 			w.(http.Flusher).Flush()
-			time.Sleep(time.Second)
+			time.Sleep(3 * time.Second)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -243,7 +243,7 @@ func TestFetchReleaseAgain(t *testing.T) {
 			defer file.Close()
 			d := download{
 				m: m, release: Release{URL: server.URL, SHA256: sumOf(archive)}, file: file, client: m.releaseClient(),
-				policy: pullPolicy{tries: 3, base: time.Millisecond, after: 50 * time.Millisecond, stall: 300 * time.Millisecond},
+				policy: pullPolicy{tries: 3, base: time.Millisecond, after: 50 * time.Millisecond, stall: time.Second},
 			}
 			check(t, d.tries(t.Context()))
 			check(t, d.verify())
