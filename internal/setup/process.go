@@ -305,6 +305,11 @@ func (p *processNode) up(ctx context.Context, state *State) error {
 	if err != nil {
 		return err
 	}
+	unlock, err := p.lockRoot(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	if err := state.record(entry{Kind: kindDirectory, ID: p.dir, Builder: p.mark.Builder}); err != nil {
 		return err
 	}

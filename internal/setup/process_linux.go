@@ -144,6 +144,16 @@ func leaders(found []daemonProcess) []daemonProcess {
 	return slices.DeleteFunc(slices.Clone(found), func(p daemonProcess) bool { return p.pid != p.session })
 }
 
+// leaderOf is the daemon that was started with a nonce; 0 where it is gone. What
+// it left running may have the nonce too, and leads no session.
+func leaderOf(nonce string) int {
+	found, err := findDaemon(nonce)
+	if list := leaders(found); err == nil && len(list) > 0 {
+		return list[0].pid
+	}
+	return 0
+}
+
 // signalAll signals processes that still are what they were when they were
 // found: FindProcess holds on to the process by a descriptor, so that the check
 // and the signal are for the same one even if its number is given away.
@@ -292,7 +302,8 @@ func (m *Manager) removeRoot(ctx context.Context, dir string) error {
 }
 
 // lockHolder is the process that has a file locked by flock(2), as far as it can
-// be seen from here; 0 is none. To try the lock could take it from a daemon that
+// be seen from here; 0 is none. On btrfs none ever is, nor on an overlay of several
+// file systems: there the kernel shows another device than stat(2) gives. To try the lock could take it from a daemon that
 // starts at that moment.
 func lockHolder(path string) int {
 	info, err := os.Stat(path)

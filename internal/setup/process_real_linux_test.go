@@ -263,12 +263,15 @@ func TestKeptRootOfAnother(t *testing.T) {
 	check(t, os.MkdirAll(kept, 0o700))
 	check(t, os.Chmod(kept, 0o777))
 	p := &processNode{m: m, dir: t.TempDir(), kept: kept}
-	if err := p.takeRoot(); errdefs.KindOf(err) != errdefs.Denied {
+	if _, err := p.lockRoot(t.Context()); errdefs.KindOf(err) != errdefs.Denied {
 		t.Errorf("got %v", err)
 	}
 	p.kept = t.TempDir() // one that was named is as it is
 	check(t, os.Chmod(p.kept, 0o777))
+	unlock, err := p.lockRoot(t.Context())
+	check(t, err)
 	check(t, p.takeRoot())
+	check(t, unlock())
 }
 
 // TestRealRelease has a release that brings an emulator, of a kind that can't

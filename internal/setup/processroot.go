@@ -1,6 +1,7 @@
 package setup
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io/fs"
@@ -8,6 +9,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
+
+	"github.com/gofrs/flock"
 
 	"github.com/hullwright/hullwright/internal/errdefs"
 )
@@ -75,16 +79,30 @@ func (m *Manager) privateDir(dir string) error {
 	}
 }
 
-// takeRoot makes a root directory that stays, or takes the one that is there:
-// what a killed daemon left in it is ended. The directory then says who has it.
-// That only one daemon does is held by buildkitd itself, which locks it; here
-// it is only told sooner and better.
+// lockRoot makes a root directory that stays, and keeps others from taking it
+// until the function that it gives is called: once a daemon was started that can
+// be found.
+func (p *processNode) lockRoot(ctx context.Context) (unlock func() error, err error) {
+	if p.kept == "" {
+		return func() error { return nil }, nil
+	}
+	if err := p.makeRoot(); err != nil {
+		return nil, err
+	}
+	lock := flock.New(filepath.Join(p.kept, runFile))
+	if _, err := lock.TryLockContext(ctx, 20*time.Millisecond); err != nil {
+		return nil, errdefs.New(errdefs.Environment, "root directory: %w", err)
+	}
+	return lock.Unlock, nil
+}
+
+// takeRoot takes a root directory that stays, which must be locked: what a killed
+// daemon left in it is ended. The directory then says who has it. That only one
+// daemon does is held by buildkitd itself, which locks it; but the steps of one
+// that runs must not be taken for what a killed one left.
 func (p *processNode) takeRoot() error {
 	if p.kept == "" {
 		return nil
-	}
-	if err := p.makeRoot(); err != nil {
-		return err
 	}
 	holder, pid := holderOf(p.kept)
 	if pid != 0 {
@@ -127,14 +145,19 @@ func (m *Manager) tellRemains(names []string) {
 	}
 }
 
-// holderOf is who has taken a root directory, and the daemon that has it locked;
-// 0 where none has that can be seen from here.
+// holderOf is who has taken a root directory, and the daemon that has it: by its
+// lock, or, where that can't be seen or is not taken yet, by its environment; 0
+// where none has that can be seen from here.
 func holderOf(root string) (origin, int) {
 	var k origin
 	if raw, err := os.ReadFile(filepath.Join(root, runFile)); err != nil || json.Unmarshal(raw, &k) != nil {
 		k = origin{}
 	}
-	return k, lockHolder(filepath.Join(root, "buildkitd.lock"))
+	pid := lockHolder(filepath.Join(root, "buildkitd.lock"))
+	if pid == 0 && k.Nonce != "" {
+		pid = leaderOf(k.Nonce)
+	}
+	return k, pid
 }
 
 func errHeld(root string, k origin, pid int) error {
