@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/hullwright/hullwright/internal/errdefs"
+	"github.com/hullwright/hullwright/internal/registry"
 )
 
 const (
@@ -20,10 +21,11 @@ const (
 	tries       = 4
 )
 
-// ask sends what make gives until it is answered with anything but 429 and 5xx,
-// and gives an answer of 200. who names the provider for errors: Denied where it
-// refuses, Environment where it does not answer. refused says whether an answer
-// of another status than 401 and 403 is a refusal, and its reason; it may be nil.
+// ask sends what make gives until it is answered with anything but 429 and 5xx, or
+// fails in a way that another try does not mend, and gives an answer of 200. who
+// names the provider for errors: Denied where it refuses, Environment where it does
+// not answer. refused says whether an answer of another status than 401 and 403 is
+// a refusal, and its reason; it may be nil.
 func (s *Source) ask(ctx context.Context, who string, make func() (*http.Request, error), refused func(body []byte) (bool, string)) ([]byte, error) {
 	client := *s.HTTP
 	// A redirect would take a token to another server.
@@ -37,7 +39,7 @@ func (s *Source) ask(ctx context.Context, who string, make func() (*http.Request
 		if err == nil && status == http.StatusOK {
 			return body, nil
 		}
-		again := err != nil || status == http.StatusTooManyRequests || status >= 500
+		again := err != nil && registry.Transient(err) || status == http.StatusTooManyRequests || status >= 500
 		if again && try < tries && ctx.Err() == nil {
 			if err := s.pause(ctx, time.Second<<(try-1)); err != nil {
 				return nil, err

@@ -120,7 +120,7 @@ type fault struct {
 // judge is the fault of a try, and whether another try is worth it.
 func judge(resp *http.Response, err error) (fault, bool) {
 	if err != nil {
-		return fault{text: short(err), err: bare(err)}, transient(err)
+		return fault{text: short(err), err: bare(err)}, Transient(err)
 	}
 	if !transientStatus(resp.StatusCode) {
 		return fault{}, false
@@ -141,9 +141,9 @@ func transientStatus(code int) bool {
 	return false
 }
 
-// transient is whether a fault below HTTP may be gone at the next try. A name
+// Transient is whether a fault below HTTP may be gone at the next try. A name
 // that does not exist, a refused connection and a bad certificate are final.
-func transient(err error) bool {
+func Transient(err error) bool {
 	var dns *net.DNSError
 	if errors.As(err, &dns) {
 		return !dns.IsNotFound && (dns.IsTemporary || dns.IsTimeout)

@@ -225,8 +225,8 @@ func TestTransient(t *testing.T) {
 		{errors.New("x509: certificate has expired"), false},
 		{context.Canceled, false},
 	} {
-		if got := transient(tt.err); got != tt.want {
-			t.Errorf("transient(%v) = %v", tt.err, got)
+		if got := Transient(tt.err); got != tt.want {
+			t.Errorf("Transient(%v) = %v", tt.err, got)
 		}
 	}
 }

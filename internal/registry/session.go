@@ -105,7 +105,7 @@ func (s *session) do(ctx context.Context, c call) (reply, error) {
 	for {
 		r, err := s.once(ctx, c)
 		var cut *cutError
-		if !errors.As(err, &cut) || !transient(err) || ctx.Err() != nil {
+		if !errors.As(err, &cut) || !Transient(err) || ctx.Err() != nil {
 			return r, explain(what, s.repo.RegistryStr(), s.scope(), err)
 		}
 		if err := p.wait(ctx, fault{text: short(cut.err), err: err}); err != nil {

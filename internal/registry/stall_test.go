@@ -34,7 +34,7 @@ func TestStallAsDataArrives(t *testing.T) {
 	defer body.Close()
 	got, err := io.ReadAll(body)
 	var stalled *stalledError
-	if string(got) != "x" || !errors.As(err, &stalled) || !transient(err) {
+	if string(got) != "x" || !errors.As(err, &stalled) || !Transient(err) {
 		t.Errorf("read %q, error %v, want x and a body that stalled", got, err)
 	}
 }
