@@ -110,9 +110,7 @@ func (m *Manager) ensure(ctx context.Context, spec Spec, state *State) (*Builder
 	}
 	if !made {
 		m.stepf("using builder %s, which is there (driver %s)", g.Name, g.driver())
-		if names := ignored(spec.Settings); names != "" {
-			m.stepf("builder %s keeps the configuration that it has, without %s", g.Name, names)
-		}
+		m.Keeps(g.Name, spec.Settings)
 		state = nil
 	}
 	b, err := m.boot(ctx, g, state, spec.KeepState)

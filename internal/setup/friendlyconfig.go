@@ -78,6 +78,13 @@ func refuseSettings(settings []Setting, driver string) error {
 	return errors.Join(faults...)
 }
 
+// Keeps tells which settings a builder that is there does not get.
+func (m *Manager) Keeps(builder string, settings []Setting) {
+	if names := ignored(settings); names != "" {
+		m.stepf("builder %s keeps the configuration that it has, without %s", builder, names)
+	}
+}
+
 // ignored names the inputs of settings that a builder that is there does not get.
 func ignored(settings []Setting) string {
 	var names []string

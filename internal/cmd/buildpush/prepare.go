@@ -19,6 +19,9 @@ func (j *job) prepare(ctx context.Context) error {
 		var source sync.WaitGroup
 		source.Go(func() { j.describeSource(ctx) })
 		found, err := j.find(ctx)
+		if found != nil {
+			j.manager.Keeps(found.Name, j.spec.Settings)
+		}
 		if found == nil && err == nil && j.spec.Driver != setup.Docker {
 			_, err = fillGateway(j.request.AddHosts, "")
 		}
